@@ -1,0 +1,34 @@
+//! The values that the rest of Freshet is written in. No I/O happens here.
+//!
+//! * Identifiers ([`TenantId`], [`StreamId`], [`ResourceName`], [`TableName`], [`ColumnName`], …) can only hold
+//!   what is allowed: they are parsed once, where text comes in, and trusted from there on.
+//! * Definitions ([`StreamDefinition`], [`TableDefinition`], [`DatabaseDefinition`], [`ApiKeyDefinition`]) are read
+//!   from a JSON document by [`Definition::read`], which reports *every* problem with its path in the document and
+//!   refuses unknown fields by name. The same words are the TOML of a resource file and the body of an admin call.
+//! * A [`Record`] is what ingest puts into the queue: one payload and the [`RecordHeaders`] that say whose it is.
+//!
+//! Data goes: text → identifiers and definitions here → `catalog` keeps them → every other crate takes them as values.
+
+mod api_key;
+mod column;
+mod database;
+mod definition;
+mod document;
+mod identifier;
+mod nearest;
+mod path;
+mod record;
+mod stream;
+mod table;
+
+pub use api_key::{ApiKeyDefinition, Scope};
+pub use column::{ColumnDefinition, ColumnType, INTERNAL_COLUMNS, MAX_DECIMAL_PRECISION, SYSTEM_COLUMNS, system};
+pub use database::DatabaseDefinition;
+pub use definition::{Definition, ResourceKind};
+pub use document::{Fields, Problem, Problems, read_object};
+pub use identifier::{ApiKeyId, ColumnName, InvalidIdentifier, RequestId, ResourceName, StreamId, TableName, TenantId};
+pub use nearest::{did_you_mean, nearest};
+pub use path::{JsonPath, PathStep};
+pub use record::{PayloadFormat, Position, QueuedRecord, Record, RecordHeaders};
+pub use stream::StreamDefinition;
+pub use table::{MAX_COLUMNS, Start, TableDefinition, TableMode, TableState};
