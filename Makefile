@@ -1,0 +1,47 @@
+# Each target is one line of cargo or a script. `make` lists them.
+
+# Failing recipes stop, in pipes too.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+SCRIPTS := $(wildcard scripts/*.sh) .ci/run
+
+.PHONY: help
+help: ## Lists the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: demo
+demo: tools ## Builds freshet, sends 69,659 real purchases through it, and checks what comes out to the cent
+	@cargo run --locked --package freshet -- demo
+
+.PHONY: build
+build: tools ## Builds everything
+	@cargo build --workspace --locked
+
+.PHONY: test
+test: tools servers ## Runs every test, against real servers; one crate: cargo test -p freshet-queue
+	@cargo test --workspace --locked --no-fail-fast
+
+.PHONY: lint
+lint: tools ## Checks format, lints, licences and scripts
+	@cargo fmt --all --check
+	@cargo clippy --workspace --all-targets --locked -- --deny warnings
+	@if cargo deny --version >/dev/null 2>&1; then cargo deny --locked check; else echo "lint: cargo-deny isn't installed, so licences and advisories weren't checked (cargo install --locked cargo-deny)"; fi
+	@if command -v shellcheck >/dev/null; then shellcheck $(SCRIPTS); else echo "lint: shellcheck isn't installed, so scripts weren't checked"; fi
+
+.PHONY: fmt
+fmt: ## Formats the code
+	@cargo fmt --all
+
+.PHONY: servers
+servers: ## Installs what the tests run besides freshet (Kafka, SeaweedFS, MiniStack), once, into .servers/
+	@scripts/install-servers.sh
+
+.PHONY: clean-servers
+clean-servers: ## Removes what `make servers` installed
+	@rm -rf "$${FRESHET_SERVERS:-.servers}"
+
+.PHONY: tools
+tools:
+	@scripts/check-tools.sh
