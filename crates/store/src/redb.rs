@@ -1,0 +1,179 @@
+//! The store in one process: a redb file.
+
+mod commit;
+mod file;
+
+use std::ops::Bound;
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use redb::{Database, ReadOnlyTable, ReadableDatabase, TableDefinition};
+use tokio::task::JoinError;
+
+use self::commit::Committer;
+use self::file::DatabaseFile;
+use crate::window::Window;
+use crate::{Condition, Direction, Item, Key, Page, Query, Store, StoreError, Version, Write, limits};
+
+/// (partition, sort) → (version, value). redb orders text by its bytes.
+const ITEMS: TableDefinition<(&str, &str), (u64, &[u8])> = TableDefinition::new("items");
+/// The last version given to any item, under [`LAST_VERSION`].
+const COUNTERS: TableDefinition<&str, u64> = TableDefinition::new("counters");
+const LAST_VERSION: &str = "last_version";
+
+/// A page ends once it holds this many bytes of values, as DynamoDB's does.
+const PAGE_BYTES: usize = 1 << 20;
+/// Items of [`Store::batch_put`] written in one transaction, so that other writers get their turn between.
+const BATCH_ITEMS: usize = 1_000;
+
+/// A [`Store`] in a file that one process has open.
+///
+/// Every write is synced to the disk before it returns; writes that wait for the disk together share a sync.
+/// After a failure of the disk the file is opened again by the next call.
+#[derive(Debug)]
+pub struct RedbStore {
+    file: Arc<DatabaseFile>,
+    committer: Committer,
+}
+
+impl RedbStore {
+    /// Opens the file, or makes it, readable by its owner alone; missing folders above it are made the same way.
+    /// Blocks, for as long as it takes to repair a large file after a crash.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] where another process has the file open or it may not be opened,
+    /// [`StoreError::Corrupt`] where it is no file of a store, [`StoreError::Unavailable`] where the disk fails.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        Ok(Self { file: Arc::new(DatabaseFile::open(path)?), committer: Committer::default() })
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Database) -> Result<T, redb::Error> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let file = Arc::clone(&self.file);
+        tokio::task::spawn_blocking(move || file.with("read from", work)).await.map_err(ended)?
+    }
+
+    async fn write(&self, writes: Vec<Write>) -> Result<Version, StoreError> {
+        self.committer.write(&self.file, writes).await
+    }
+}
+
+#[async_trait]
+impl Store for RedbStore {
+    async fn get(&self, key: &Key) -> Result<Option<Item>, StoreError> {
+        limits::check_key(key)?;
+        let key = key.clone();
+        self.read(move |database| item_at(&open_items(database)?, &key)).await
+    }
+
+    async fn put(&self, key: &Key, value: Bytes, condition: Condition) -> Result<Version, StoreError> {
+        limits::check_put(key, &value)?;
+        self.write(vec![Write::Put { key: key.clone(), value, condition }]).await
+    }
+
+    async fn delete(&self, key: &Key, condition: Condition) -> Result<(), StoreError> {
+        limits::check_key(key)?;
+        self.write(vec![Write::Delete { key: key.clone(), condition }]).await?;
+        Ok(())
+    }
+
+    async fn query(&self, query: &Query) -> Result<Page, StoreError> {
+        limits::check_query(query)?;
+        let query = query.clone();
+        self.read(move |database| page(database, &query)).await
+    }
+
+    async fn batch_get(&self, keys: &[Key]) -> Result<Vec<Option<Item>>, StoreError> {
+        keys.iter().try_for_each(limits::check_key)?;
+        let keys = keys.to_vec();
+        self.read(move |database| {
+            let items = open_items(database)?;
+            keys.iter().map(|key| item_at(&items, key)).collect()
+        })
+        .await
+    }
+
+    async fn batch_put(&self, items: Vec<(Key, Bytes)>) -> Result<(), StoreError> {
+        items.iter().try_for_each(|(key, value)| limits::check_put(key, value))?;
+        let mut writes =
+            items.into_iter().map(|(key, value)| Write::Put { key, value, condition: Condition::Any }).peekable();
+        while writes.peek().is_some() {
+            self.write(writes.by_ref().take(BATCH_ITEMS).collect()).await?;
+        }
+        Ok(())
+    }
+
+    async fn transact(&self, writes: Vec<Write>) -> Result<(), StoreError> {
+        limits::check_transaction(&writes)?;
+        self.write(writes).await?;
+        Ok(())
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.read(|database| open_items(database).map(|_| ())).await
+    }
+}
+
+type Items = ReadOnlyTable<(&'static str, &'static str), (u64, &'static [u8])>;
+
+/// The items as they were at the last commit.
+fn open_items(database: &Database) -> Result<Items, redb::Error> {
+    Ok(database.begin_read()?.open_table(ITEMS)?)
+}
+
+fn item_at(items: &Items, key: &Key) -> Result<Option<Item>, redb::Error> {
+    let stored = items.get((key.partition.as_str(), key.sort.as_str()))?;
+    Ok(stored.map(|entry| {
+        let (version, value) = entry.value();
+        Item { key: key.clone(), value: Bytes::copy_from_slice(value), version: Version(version) }
+    }))
+}
+
+fn page(database: &Database, query: &Query) -> Result<Page, redb::Error> {
+    let mut page = Page { items: Vec::new(), next: None };
+    let Some(window) = Window::of(query) else {
+        return Ok(page);
+    };
+    let partition = query.partition.as_str();
+    let after_partition = format!("{partition}\0");
+    let lower = window.lower.map(|sort| (partition, sort));
+    let upper = Bound::Excluded(window.upper.map_or((after_partition.as_str(), ""), |sort| (partition, sort)));
+    let items = open_items(database)?;
+    let mut entries = items.range::<(&str, &str)>((lower, upper))?;
+    let mut bytes = 0;
+    loop {
+        let entry = match query.direction {
+            Direction::Forward => entries.next(),
+            Direction::Backward => entries.next_back(),
+        };
+        let Some(entry) = entry else {
+            return Ok(page);
+        };
+        if page.items.len() == query.limit || bytes >= PAGE_BYTES {
+            page.next = page.items.last().map(|item| item.key.sort.clone());
+            return Ok(page);
+        }
+        let (place, stored) = entry?;
+        let (version, value) = stored.value();
+        bytes += value.len();
+        page.items.push(Item {
+            key: Key::new(partition, place.value().1),
+            value: Bytes::copy_from_slice(value),
+            version: Version(version),
+        });
+    }
+}
+
+/// What a blocking task that didn't end by itself means.
+fn ended(error: JoinError) -> StoreError {
+    if error.is_panic() {
+        // redb trusts a file that was closed cleanly, and panics where such a file was damaged.
+        let context = "the file of the store is damaged, or the code that reads it is wrong".to_owned();
+        return StoreError::Corrupt { context, source: Some(Box::new(error)) };
+    }
+    StoreError::Unavailable { context: "the process is stopping".to_owned(), source: Box::new(error) }
+}
