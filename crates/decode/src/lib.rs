@@ -1,0 +1,34 @@
+//! Bytes to records to typed rows, or the reason why not.
+//!
+//! Everything here is a pure function of its arguments: no clock, no I/O, no state between calls.
+//!
+//! What it promises:
+//!
+//! * Nothing that a caller sends makes it panic, recurse without bound, or use more memory than the limits allow.
+//! * A request is split whole or not at all, and a refusal lists every bad record by index.
+//! * Each record that is decoded becomes exactly one row, or exactly one [`FailedRow`] with the column and the reason;
+//!   no record has an influence on what becomes of another.
+//! * No value is changed silently: what a column can't hold as it is fails the row. Two roundings are in the nature of
+//!   their types: a `double` is the nearest to the decimal fraction that came, and a `timestamp` drops what is finer
+//!   than a microsecond.
+//!
+//! Data goes, at ingest: body → [`decompress`] → [`split_records`] → one slice of the body a record, into the queue;
+//! and in the writer and in queries: queued records → [`Decoder::decode`] → rows with the [`table_schema`], and
+//! [`failed_rows`] with the [`failed_schema`].
+
+mod column_values;
+mod decoder;
+mod decompress;
+mod failed;
+mod json;
+mod number;
+mod schema;
+mod split;
+mod time;
+mod value;
+
+pub use decoder::{DecodeError, Decoded, Decoder};
+pub use decompress::{ContentEncoding, DecompressError, UnknownEncoding, decompress};
+pub use failed::{FailedRow, failed_rows};
+pub use schema::{failed_schema, table_schema};
+pub use split::{BadRecord, BadRecords, BodyForm, RecordProblem, SplitError, SplitLimits, split_records};

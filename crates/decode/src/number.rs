@@ -1,0 +1,136 @@
+//! Numbers in decimal text, read exactly: never through binary floating point unless that is what is asked for.
+
+use crate::value::Unfit;
+
+/// Most significant digits that are kept: what a decimal of any precision can hold.
+const MAX_DIGITS: i64 = 38;
+
+/// A number as it is written: `[+-] digits [. digits] [e [+-] digits]`, with a digit before or after the point.
+struct Number<'t> {
+    text: &'t str,
+    negative: bool,
+    whole: &'t str,
+    fraction: &'t str,
+    exponent: i64,
+}
+
+impl<'t> Number<'t> {
+    fn parse(text: &'t str) -> Option<Self> {
+        let (negative, unsigned) = sign(text);
+        let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
+            Some((mantissa, exponent)) => (mantissa, parse_exponent(exponent)?),
+            None => (unsigned, 0),
+        };
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        let has_digit = !whole.is_empty() || !fraction.is_empty();
+        (has_digit && is_digits(whole) && is_digits(fraction)).then_some(Self {
+            text,
+            negative,
+            whole,
+            fraction,
+            exponent,
+        })
+    }
+
+    fn digits(&self) -> impl Iterator<Item = u8> {
+        self.whole.bytes().chain(self.fraction.bytes()).map(|digit| digit - b'0')
+    }
+
+    fn is_zero(&self) -> bool {
+        self.digits().all(|digit| digit == 0)
+    }
+
+    /// The number times ten to the power of `scale`, if that is whole and has at most `precision` digits.
+    fn scaled(&self, precision: u8, scale: u8) -> Result<i128, Unfit> {
+        // The number is mantissa * 10^power, where the mantissa doesn't end in a zero.
+        let (mut mantissa, mut significant, mut zeros) = (0_u128, 0_i64, 0_i64);
+        for digit in self.digits() {
+            if digit == 0 {
+                zeros += i64::from(significant > 0);
+                continue;
+            }
+            significant += zeros + 1;
+            if significant <= MAX_DIGITS {
+                mantissa = mantissa * power_of_ten(zeros + 1) + u128::from(digit);
+            }
+            zeros = 0;
+        }
+        if significant == 0 {
+            return Ok(0);
+        }
+        let fraction_digits = i64::try_from(self.fraction.len()).unwrap_or(i64::MAX);
+        let power = self.exponent.saturating_sub(fraction_digits).saturating_add(zeros);
+        let shift = power.saturating_add(i64::from(scale));
+        if shift < 0 {
+            return Err(Unfit::TooManyDecimals);
+        }
+        if significant.saturating_add(shift) > i64::from(precision).min(MAX_DIGITS) {
+            return Err(Unfit::TooLarge);
+        }
+        let magnitude = i128::try_from(mantissa * power_of_ten(shift)).map_err(|_| Unfit::TooLarge)?;
+        Ok(if self.negative { -magnitude } else { magnitude })
+    }
+}
+
+/// `exponent` is 0 to 38.
+fn power_of_ten(exponent: i64) -> u128 {
+    10_u128.pow(u32::try_from(exponent).unwrap_or(0))
+}
+
+fn sign(text: &str) -> (bool, &str) {
+    match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    }
+}
+
+fn is_digits(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// An exponent beyond 64 bits is as good as the greatest.
+fn parse_exponent(text: &str) -> Option<i64> {
+    let (negative, digits) = sign(text);
+    if digits.is_empty() || !is_digits(digits) {
+        return None;
+    }
+    let magnitude = digits.parse().unwrap_or(i64::MAX);
+    Some(if negative { -magnitude } else { magnitude })
+}
+
+/// A decimal's unscaled value: `12.5` with scale 2 is 1250.
+pub(crate) fn parse_decimal(text: &str, precision: u8, scale: u8) -> Result<i128, Unfit> {
+    Number::parse(text).ok_or(Unfit::NotANumber)?.scaled(precision, scale)
+}
+
+/// A whole number, also written as `42.0` or `4.2e1`.
+pub(crate) fn parse_integer(text: &str) -> Result<i64, Unfit> {
+    if let Ok(integer) = text.parse() {
+        return Ok(integer);
+    }
+    match parse_decimal(text, 19, 0) {
+        Ok(integer) => i64::try_from(integer).map_err(|_| Unfit::TooLarge),
+        Err(Unfit::TooManyDecimals) => Err(Unfit::NotWhole),
+        Err(other) => Err(other),
+    }
+}
+
+/// The nearest double. A decimal fraction may be rounded, for that is what a double does to it; a whole number may not:
+/// beyond 2^53 it must be either exactly a double, or the shortest text of one (as JavaScript writes them).
+pub(crate) fn parse_double(text: &str) -> Result<f64, Unfit> {
+    let number = Number::parse(text).ok_or(Unfit::NotANumber)?;
+    let value: f64 = number.text.parse().map_err(|_| Unfit::NotANumber)?;
+    if value.is_infinite() {
+        return Err(Unfit::TooLarge);
+    }
+    if value == 0.0 && !number.is_zero() {
+        return Err(Unfit::TooSmall);
+    }
+    let whole = number.whole.trim_start_matches('0');
+    let is_whole = number.exponent == 0 && number.fraction.bytes().all(|digit| digit == b'0');
+    // 15 digits always fit.
+    if is_whole && whole.len() > 15 && format!("{:.0}", value.abs()) != whole && value.abs().to_string() != whole {
+        return Err(Unfit::InexactDouble);
+    }
+    Ok(value)
+}
