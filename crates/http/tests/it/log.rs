@@ -1,0 +1,80 @@
+//! What the log says of a request, and what it must not.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use axum::routing::post;
+use freshet_http::{JsonBody, with_common_layers};
+use serde_json::Value;
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::layers::answer;
+
+/// Log lines, kept.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Lines {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+async fn take(JsonBody(number): JsonBody<u32>) -> String {
+    tracing::Span::current().record("resource", "orders").record("records", number);
+    number.to_string()
+}
+
+/// The lines that one request leaves, with a token, a query and a body that must not be in them.
+async fn lines_of(body: &'static str) -> Vec<Value> {
+    let lines = Lines::default();
+    let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_writer(lines.clone()).finish();
+    let guard = tracing::subscriber::set_default(subscriber);
+    let request = Request::post("/orders/%0a?token=s3cret-query")
+        .header("x-request-id", "r-1")
+        .header("authorization", "Bearer s3cret-token")
+        .header("content-type", "application/json")
+        .body(Body::from(body));
+    let router = with_common_layers(Router::new().route("/orders/{id}", post(take)));
+    answer(router, request.unwrap()).await;
+    drop(guard);
+    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    assert!(!text.contains("s3cret"), "{text}");
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_request_is_one_line_with_its_outcome() {
+    let lines = lines_of("7").await;
+    assert_eq!(lines.len(), 1);
+    let (line, span) = (&lines[0], &lines[0]["span"]);
+    assert_eq!((&line["message"], &line["level"]), (&"request answered".into(), &"INFO".into()));
+    assert_eq!((&line["status"], &line["problem"]), (&200.into(), &"none".into()));
+    assert!(line["milliseconds"].is_u64());
+    let fields = ["request_id", "method", "path", "resource"].map(|name| span[name].as_str().unwrap());
+    assert_eq!(fields, ["r-1", "POST", "/orders/%0a", "orders"]);
+    assert_eq!(span["records"], 7);
+}
+
+#[tokio::test]
+async fn what_a_refused_body_held_is_not_in_the_log() {
+    let lines = lines_of("\"s3cret-body\"").await;
+    assert_eq!(lines.len(), 1);
+    assert_eq!((&lines[0]["status"], &lines[0]["problem"]), (&400.into(), &"bad-request".into()));
+}

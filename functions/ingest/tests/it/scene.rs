@@ -1,0 +1,110 @@
+//! A tenant with streams and keys, and ingest over it.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use freshet_access::{Access, SigningKey};
+use freshet_catalog::{Catalog, Precondition};
+use freshet_function_ingest::{IngestContext, IngestLimits, router};
+use freshet_model::{ApiKeyDefinition, Definition, ResourceKind, ResourceName, Scope, StreamDefinition, TenantId};
+use freshet_platform::Clock;
+use freshet_queue::Queue;
+use freshet_store::RedbStore;
+use jiff::{SignedDuration, Timestamp};
+use secrecy::ExposeSecret;
+use serde_json::json;
+
+use crate::shelf::{Appending, Shelf};
+
+/// Stream `orders` of tenant `acme`.
+pub(crate) const ORDERS: &str = "is-0rders001";
+/// Stream `slow`: 100 records a second.
+pub(crate) const SLOW: &str = "is-sl0w00001";
+/// Stream `wide`: four shards.
+pub(crate) const WIDE: &str = "is-w1de00001";
+
+/// Tenant `acme` with its streams and keys, and ingest over them. Time stands still until a test moves it.
+pub(crate) struct Scene {
+    pub(crate) router: Router,
+    /// A token of key `shop`, which may write to every stream.
+    pub(crate) shop: String,
+    /// A token of key `narrow`, which may write to `orders` alone.
+    pub(crate) narrow: String,
+    /// A token of key `analyst`, which may only query.
+    pub(crate) analyst: String,
+    pub(crate) catalog: Arc<Catalog>,
+    time: Arc<Mutex<Timestamp>>,
+    _directory: tempfile::TempDir,
+}
+
+impl Scene {
+    /// Over a queue in memory that works.
+    pub(crate) async fn new() -> (Self, Arc<Shelf>) {
+        Self::appending(Appending::Works, IngestLimits::default()).await
+    }
+
+    /// Over a queue in memory.
+    pub(crate) async fn appending(appending: Appending, limits: IngestLimits) -> (Self, Arc<Shelf>) {
+        let shelf = Shelf::new(appending);
+        (Self::over(Arc::clone(&shelf) as Arc<dyn Queue>, limits).await, shelf)
+    }
+
+    pub(crate) async fn over(queue: Arc<dyn Queue>, limits: IngestLimits) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Arc::new(RedbStore::open(&directory.path().join("store")).unwrap());
+        let catalog = Arc::new(Catalog::new(Arc::clone(&store) as _));
+        let access =
+            Arc::new(Access::new(Arc::clone(&store) as _, Arc::clone(&catalog), SigningKey::generate().unwrap()));
+        let time = Arc::new(Mutex::new(noon()));
+        for (name, definition) in [
+            ("orders", json!({"id": ORDERS})),
+            ("slow", json!({"id": SLOW, "rate_limit": 100})),
+            ("wide", json!({"id": WIDE, "shards": 4})),
+        ] {
+            let stream = StreamDefinition::read("", &definition).unwrap();
+            let definition = Definition::Stream(stream);
+            let made =
+                catalog.put(&tenant(), ResourceKind::Streams, name, definition, Precondition::None, noon()).await;
+            made.unwrap();
+        }
+        let orders_alone = Some(vec![ResourceName::parse("orders").unwrap()]);
+        let shop = token(&access, &catalog, "shop", Scope::StreamsWrite, None).await;
+        let narrow = token(&access, &catalog, "narrow", Scope::StreamsWrite, orders_alone).await;
+        let analyst = token(&access, &catalog, "analyst", Scope::TablesQuery, None).await;
+        let moved = Arc::clone(&time);
+        let clock = Clock::from_fn(move || *moved.lock().unwrap());
+        let context = IngestContext::new(store, queue, Arc::clone(&catalog), access, clock, limits);
+        Self { router: router(Arc::new(context)), shop, narrow, analyst, catalog, time, _directory: directory }
+    }
+
+    pub(crate) fn advance(&self, by: Duration) {
+        let mut time = self.time.lock().unwrap();
+        *time += by;
+    }
+}
+
+/// When every test begins.
+pub(crate) fn noon() -> Timestamp {
+    "2026-06-14T12:00:00Z".parse().unwrap()
+}
+
+pub(crate) fn tenant() -> TenantId {
+    TenantId::parse("acme").unwrap()
+}
+
+/// A token, valid for an hour, of a new key with one scope.
+async fn token(
+    access: &Access,
+    catalog: &Catalog,
+    name: &str,
+    scope: Scope,
+    streams: Option<Vec<ResourceName>>,
+) -> String {
+    let definition = ApiKeyDefinition { scopes: vec![scope], streams, databases: None };
+    access.create_key(&tenant(), name, definition, noon()).await.unwrap();
+    let snapshot = catalog.snapshot(&tenant()).await.unwrap();
+    let key = snapshot.api_key(name).unwrap();
+    let expires_at = noon() + SignedDuration::from_hours(1);
+    access.issue(&tenant(), key, &[scope], expires_at, noon()).unwrap().expose_secret().to_owned()
+}
