@@ -24,4 +24,4 @@ pub use body::{BODY_TIME_LIMIT, grouped, read_body};
 pub use json::{JsonBody, MAX_JSON_BYTES, media_type, parse_json};
 pub use layers::{REQUEST_ID_HEADER, with_common_layers};
 pub use problem::{Problem, ProblemItem, ProblemKind};
-pub use service::{HealthCheck, service_routes};
+pub use service::{HealthCheck, describe, service_routes};

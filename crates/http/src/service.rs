@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::Serialize;
 use tokio::sync::Mutex;
-use utoipa::openapi::OpenApi;
+use utoipa::openapi::{InfoBuilder, LicenseBuilder, OpenApi};
 
 /// How long an answer of `/health` is given again: callers without a token can't make the store and the queue work
 /// harder than once in this time.
@@ -43,6 +43,16 @@ impl Health {
         let status = if self.status == "ok" { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         (status, Json(self)).into_response()
     }
+}
+
+/// Says in a document whose routes were gathered by utoipa what it describes, instead of what utoipa says of itself.
+pub fn describe(api: &mut OpenApi, title: &str, description: &str) {
+    api.info = InfoBuilder::new()
+        .title(title)
+        .description(Some(description))
+        .version(env!("CARGO_PKG_VERSION"))
+        .license(Some(LicenseBuilder::new().name("Apache-2.0").identifier(Some("Apache-2.0")).build()))
+        .build();
 }
 
 /// `GET /health` (200, or 503 where a check failed; an answer holds for a second) and `GET /openapi.json`.

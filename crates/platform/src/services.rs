@@ -1,0 +1,244 @@
+//! What handlers and jobs work with, built from the settings.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use aws_config::{BehaviorVersion, SdkConfig};
+use freshet_access::{Access, SigningKey, SigningKeyError};
+use freshet_catalog::Catalog;
+use freshet_model::{TableName, TenantId};
+use freshet_queue::{EmbeddedQueue, EmbeddedSettings, KafkaQueue, KafkaSettings, Queue, QueueError, TopicCreation};
+use freshet_store::{DynamoSettings, DynamoStore, RedbStore, Store, StoreError};
+use object_store::ObjectStore;
+use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
+use object_store::prefix::PrefixStore;
+use secrecy::{ExposeSecret as _, SecretString};
+use url::Url;
+
+use crate::credentials::ChainCredentials;
+use crate::files::DurableDirectory;
+use crate::{
+    Clock, FilesSettings, KafkaConnection, KeySettings, QueueSettings, Settings, StoreSettings, write_private,
+};
+
+/// Why the services could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The data directory can't be made.
+    #[error("the data directory {} can't be made", .path.display())]
+    Data {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The store can't be opened.
+    #[error("the store can't be opened")]
+    Store(#[from] StoreError),
+    /// The queue can't be opened.
+    #[error("the queue can't be opened")]
+    Queue(#[from] QueueError),
+    /// The files can't be opened.
+    #[error("the files can't be opened")]
+    Files(#[from] object_store::Error),
+    /// The place of the files is no URL.
+    #[error("{0:?} is not a place for files")]
+    Root(String),
+    /// The signing key can't be read or made.
+    #[error("the signing key can't be used")]
+    SigningKey(#[from] SigningKeyError),
+    /// The file of the signing key can't be read or written.
+    #[error("the signing key {} can't be read or made", .path.display())]
+    SigningKeyFile {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// What handlers and jobs work with.
+#[derive(Debug)]
+pub struct Services {
+    /// Definitions, keys, progress.
+    pub store: Arc<dyn Store>,
+    /// The durable log of records.
+    pub queue: Arc<dyn Queue>,
+    /// Tables' files.
+    pub files: Arc<dyn ObjectStore>,
+    /// Where the files' root lies, for people and other engines: `file:///…` or `s3://…`.
+    pub root: Url,
+    /// The definitions.
+    pub catalog: Arc<Catalog>,
+    /// Keys and tokens.
+    pub access: Arc<Access>,
+    /// The time.
+    pub clock: Clock,
+}
+
+impl Services {
+    /// Opens everything that the settings name.
+    ///
+    /// # Errors
+    /// Something can't be opened; the error says what, and what would be right.
+    pub async fn open(settings: &Settings) -> Result<Self, OpenError> {
+        let clock = Clock::system();
+        let aws = aws(settings).await;
+        make_data_directory(settings)?;
+        let store = open_store(&settings.store, &aws).await?;
+        let queue = open_queue(settings, &clock).await?;
+        let (files, root) = open_files(&settings.files, &aws)?;
+        let catalog = Arc::new(Catalog::new(Arc::clone(&store)));
+        let signing_key = signing_key(&settings.signing_key)?;
+        let access = Arc::new(Access::new(Arc::clone(&store), Arc::clone(&catalog), signing_key));
+        Ok(Self { store, queue, files, root, catalog, access, clock })
+    }
+}
+
+/// Where a tenant's table lies in the files: `tables/<tenant>/<table>`.
+#[must_use]
+pub fn table_path(tenant: &TenantId, table: &TableName) -> String {
+    format!("tables/{tenant}/{table}")
+}
+
+/// Where the table of a table's failed rows lies.
+#[must_use]
+pub fn failed_table_path(tenant: &TenantId, table: &TableName) -> String {
+    format!("tables/{tenant}/{}", table.failed())
+}
+
+async fn aws(settings: &Settings) -> SdkConfig {
+    let on_aws =
+        matches!(settings.store, StoreSettings::DynamoDb { .. }) || matches!(settings.files, FilesSettings::S3 { .. });
+    if on_aws {
+        aws_config::defaults(BehaviorVersion::latest()).load().await
+    } else {
+        // One process on a laptop asks no profile, container or instance for credentials.
+        SdkConfig::builder().behavior_version(BehaviorVersion::latest()).build()
+    }
+}
+
+fn make_data_directory(settings: &Settings) -> Result<(), OpenError> {
+    use std::os::unix::fs::DirBuilderExt as _;
+
+    let path = settings.data.clone();
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&path);
+    made.map_err(|source| OpenError::Data { path, source })
+}
+
+async fn open_store(settings: &StoreSettings, aws: &SdkConfig) -> Result<Arc<dyn Store>, OpenError> {
+    match settings {
+        StoreSettings::Redb(path) => Ok(Arc::new(RedbStore::open(path)?)),
+        StoreSettings::DynamoDb { table, endpoint, create } => {
+            let store = DynamoStore::new(aws, DynamoSettings { table: table.clone(), endpoint: endpoint.clone() });
+            if *create {
+                store.create_table().await?;
+            }
+            Ok(Arc::new(store))
+        }
+    }
+}
+
+async fn open_queue(settings: &Settings, clock: &Clock) -> Result<Arc<dyn Queue>, OpenError> {
+    match &settings.queue {
+        QueueSettings::Embedded { path, partitions, retention } => {
+            let clock = clock.clone();
+            let queue = EmbeddedQueue::open(EmbeddedSettings {
+                path: path.clone(),
+                topic: settings.topic.clone(),
+                partitions: *partitions,
+                retention: *retention,
+                clock: Arc::new(move || clock.now()),
+            });
+            Ok(Arc::new(queue.await?))
+        }
+        QueueSettings::Kafka(connection) => {
+            Ok(Arc::new(KafkaQueue::connect(kafka(connection, &settings.topic)).await?))
+        }
+    }
+}
+
+fn kafka(connection: &KafkaConnection, topic: &str) -> KafkaSettings {
+    let plain = [
+        ("security.protocol", connection.security_protocol.clone()),
+        ("sasl.mechanism", connection.sasl_mechanism.clone()),
+        ("sasl.username", connection.sasl_username.clone()),
+        ("ssl.ca.location", connection.ssl_ca_file.as_ref().map(|path| path.display().to_string())),
+    ];
+    let mut properties: BTreeMap<String, SecretString> =
+        plain.into_iter().filter_map(|(name, value)| Some((name.to_owned(), SecretString::from(value?)))).collect();
+    if let Some(password) = &connection.sasl_password {
+        properties.insert("sasl.password".to_owned(), password.clone());
+    }
+    let create_topic = connection.create_topic.map(|(partitions, replicas)| TopicCreation {
+        partitions,
+        replication: u8::try_from(replicas).unwrap_or(u8::MAX),
+    });
+    KafkaSettings {
+        bootstrap_servers: connection.bootstrap_servers.clone(),
+        topic: topic.to_owned(),
+        create_topic,
+        properties,
+    }
+}
+
+fn open_files(settings: &FilesSettings, aws: &SdkConfig) -> Result<(Arc<dyn ObjectStore>, Url), OpenError> {
+    match settings {
+        FilesSettings::Directory(directory) => {
+            let files = DurableDirectory::open(directory)?;
+            Ok((Arc::new(files), directory_url(directory)?))
+        }
+        FilesSettings::S3 { bucket, prefix, endpoint } => {
+            let mut builder = AmazonS3Builder::new()
+                .with_bucket_name(bucket)
+                .with_region(aws.region().map_or("us-east-1", |region| region.as_ref()))
+                .with_conditional_put(S3ConditionalPut::ETagMatch);
+            if let Some(credentials) = aws.credentials_provider() {
+                builder = builder.with_credentials(Arc::new(ChainCredentials(credentials)));
+            }
+            if let Some(endpoint) = endpoint {
+                builder = builder
+                    .with_endpoint(endpoint.as_str().trim_end_matches('/'))
+                    .with_allow_http(endpoint.scheme() == "http")
+                    .with_virtual_hosted_style_request(false);
+            }
+            let files = builder.build()?;
+            let place = format!("s3://{bucket}/{prefix}");
+            let root = Url::parse(&place).map_err(|_| OpenError::Root(place))?;
+            if prefix.is_empty() {
+                Ok((Arc::new(files), root))
+            } else {
+                Ok((Arc::new(PrefixStore::new(files, prefix.as_str())), root))
+            }
+        }
+    }
+}
+
+fn directory_url(directory: &Path) -> Result<Url, OpenError> {
+    let shown = directory.display().to_string();
+    let absolute = fs::canonicalize(directory).map_err(|_| OpenError::Root(shown.clone()))?;
+    Url::from_directory_path(absolute).map_err(|()| OpenError::Root(shown))
+}
+
+fn signing_key(settings: &KeySettings) -> Result<SigningKey, OpenError> {
+    let path = match settings {
+        KeySettings::Pem(pem) => return Ok(SigningKey::from_pem(pem)?),
+        KeySettings::File(path) => path,
+    };
+    let file_error = |source| OpenError::SigningKeyFile { path: path.clone(), source };
+    if !path.exists() {
+        let made = SigningKey::generate()?.to_pem();
+        match write_private(path, made.expose_secret().as_bytes()) {
+            // Another process that starts now has made it.
+            Err(source) if source.kind() == io::ErrorKind::AlreadyExists => {}
+            written => written.map_err(file_error)?,
+        }
+    }
+    let pem = fs::read_to_string(path).map_err(file_error)?;
+    Ok(SigningKey::from_pem(&SecretString::from(pem))?)
+}

@@ -1,0 +1,8 @@
+//! One module a subject of the command line.
+
+pub(crate) mod apply;
+pub(crate) mod keys;
+pub(crate) mod send;
+pub(crate) mod show;
+pub(crate) mod sql;
+pub(crate) mod up;

@@ -1,0 +1,57 @@
+//! Freshet's command line. `freshet up` runs every function in one process; the other commands are clients of its HTTP API.
+//!
+//! Results go to standard output, everything else to standard error. Exit status: 0 done, 1 failed, 2 wrong use (or, for a dry
+//! run, changes).
+
+mod args;
+mod client;
+mod commands;
+mod credentials;
+mod demo;
+mod error;
+mod output;
+mod query;
+mod sender;
+mod server;
+mod source;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser as _};
+
+use crate::args::{Arguments, Command};
+use crate::error::CommandError;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments).await {
+        Ok(code) => code,
+        Err(error) => {
+            output::note(format!("error: {error}"));
+            ExitCode::from(error.exit_status())
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> Result<ExitCode, CommandError> {
+    let connection = &arguments.connection;
+    match &arguments.command {
+        Command::Up(up) => commands::up::run(connection, up).await?,
+        Command::Demo(demo) => demo::run(demo).await?,
+        Command::Apply(apply) => return commands::apply::run(connection, apply).await,
+        Command::Export(output) => commands::apply::export(connection, *output).await?,
+        Command::Send(send) => commands::send::run(connection, send).await?,
+        Command::Sql(sql) => commands::sql::run(connection, sql).await?,
+        Command::Status(output) => commands::show::status(connection, *output).await?,
+        Command::Streams(shown) => commands::show::resources(connection, "streams", shown).await?,
+        Command::Tables(shown) => commands::show::resources(connection, "tables", shown).await?,
+        Command::Databases(shown) => commands::show::resources(connection, "databases", shown).await?,
+        Command::Keys(keys) => commands::keys::run(connection, keys).await?,
+        Command::Tokens(tokens) => commands::keys::tokens(connection, tokens).await?,
+        Command::Completions { shell } => {
+            clap_complete::generate(*shell, &mut Arguments::command(), "freshet", &mut std::io::stdout());
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

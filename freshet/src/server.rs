@@ -1,0 +1,196 @@
+//! Every function in one process: what `freshet up` and `freshet demo` run.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use freshet_access::AccessError;
+use freshet_catalog::CatalogError;
+use freshet_function_admin::AdminContext;
+use freshet_function_ingest::IngestContext;
+use freshet_function_query::{QueryContext, QueryLimits};
+use freshet_function_writer::{ConsumeSettings, WriterContext, consume};
+use freshet_http::{describe, service_routes, with_common_layers};
+use freshet_model::{ApiKeyDefinition, Scope, TenantId};
+use freshet_platform::{Services, Settings, StoreSettings, telemetry};
+use freshet_table::Tables;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::credentials::{AdminCredentials, has_admin, write_admin, write_url};
+use crate::error::CommandError;
+
+/// How long requests in flight may take to end once the server is to stop.
+const STOP_LIMIT: Duration = Duration::from_secs(30);
+/// The name of the first admin key.
+const ADMIN_KEY: &str = "admin";
+
+/// A server that listens.
+#[derive(Debug)]
+pub(crate) struct Running {
+    url: String,
+    http: JoinHandle<std::io::Result<()>>,
+    writer: JoinHandle<()>,
+    metrics: JoinHandle<()>,
+}
+
+impl Running {
+    /// Where it listens.
+    #[must_use]
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Waits until the server has stopped: requests in flight answered, the batch in hand written.
+    pub(crate) async fn stopped(self) {
+        let both = async { tokio::join!(self.http, self.writer, self.metrics) };
+        if tokio::time::timeout(STOP_LIMIT, both).await.is_err() {
+            tracing::warn!("requests or a batch did not end in time; nothing that was acknowledged is lost");
+        }
+    }
+}
+
+fn failed(what: &str, source: impl std::error::Error) -> CommandError {
+    let mut text = format!("{what}: {source}");
+    let mut cause = source.source();
+    while let Some(inner) = cause {
+        let shown = inner.to_string();
+        if !text.contains(&shown) {
+            text.push_str(": ");
+            text.push_str(&shown);
+        }
+        cause = inner.source();
+    }
+    CommandError::Failed(text)
+}
+
+/// Starts the server: opens what it works on, makes the tenant's admin key where there is none, listens, and writes tables
+/// until `stop` is cancelled.
+///
+/// # Errors
+/// Something can't be opened, or the address is taken.
+pub(crate) async fn start(
+    settings: &Settings,
+    listen: SocketAddr,
+    tenant: &TenantId,
+    stop: CancellationToken,
+) -> Result<Running, CommandError> {
+    let metrics = telemetry::start_metrics().map_err(|source| failed("metrics", source))?;
+    let services = Services::open(settings).await.map_err(|source| failed("freshet can't start", source))?;
+    ensure_admin(&services, settings, tenant).await?;
+    let tables = Arc::new(Tables::new(Arc::clone(&services.files), services.root.clone()));
+    let listener = TcpListener::bind(listen).await.map_err(|source| {
+        CommandError::Failed(format!("can't listen on {listen}: {source}; choose another address with --listen"))
+    })?;
+    let address = listener.local_addr().map_err(|source| failed("can't listen", source))?;
+    let url = format!("http://{address}");
+    write_url(&settings.data, &url)?;
+    let app = router(&services, settings, &tables, metrics.clone())?;
+    let stopping = stop.clone();
+    let http = tokio::spawn(
+        axum::serve(listener, app).with_graceful_shutdown(async move { stopping.cancelled().await }).into_future(),
+    );
+    let context = WriterContext::new(
+        Arc::clone(&services.queue),
+        Arc::clone(&services.store),
+        Arc::clone(&services.catalog),
+        tables,
+        services.clock.clone(),
+    );
+    let consuming = ConsumeSettings::of_group(&settings.group);
+    let writer = tokio::spawn(consume(Arc::new(context), consuming, stop.clone()));
+    let metrics = tokio::spawn(keep_up(metrics, stop));
+    info!(url, tenant = %tenant, "freshet is ready");
+    Ok(Running { url, http, writer, metrics })
+}
+
+/// The recorder asks for this now and then, so that histograms don't grow.
+async fn keep_up(metrics: PrometheusHandle, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(Duration::from_secs(5));
+    while !stop.is_cancelled() {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            _ = ticks.tick() => metrics.run_upkeep(),
+        }
+    }
+}
+
+fn router(
+    services: &Services,
+    settings: &Settings,
+    tables: &Arc<Tables>,
+    metrics: PrometheusHandle,
+) -> Result<Router, CommandError> {
+    let ingest = Arc::new(IngestContext::of_services(services));
+    let query = QueryContext::of_services(services, Arc::clone(tables), QueryLimits::of_server(&settings.data))
+        .map_err(|source| failed("queries can't run", source))?;
+    let query = Arc::new(query);
+    let admin = Arc::new(AdminContext {
+        store: Arc::clone(&services.store),
+        catalog: Arc::clone(&services.catalog),
+        access: Arc::clone(&services.access),
+        queue: Arc::clone(&services.queue),
+        tables: Arc::clone(tables),
+        clock: services.clock.clone(),
+    });
+    let (routes, mut api) = OpenApiRouter::new()
+        .merge(freshet_function_ingest::ingest_routes(Arc::clone(&ingest)))
+        .merge(freshet_function_query::query_routes(query))
+        .merge(freshet_function_admin::admin_routes(Arc::clone(&admin)))
+        .split_for_parts();
+    describe(&mut api, "Freshet", "Real-time tables over Delta Lake");
+    let health = move || {
+        let admin = Arc::clone(&admin);
+        async move { admin.health().await }
+    };
+    let metrics = get(move || async move { metrics.render() });
+    Ok(with_common_layers(routes.merge(service_routes(api, health)).route("/metrics", metrics)))
+}
+
+/// Makes the tenant's first admin key at the first start, and leaves it in the data directory for its owner alone.
+async fn ensure_admin(services: &Services, settings: &Settings, tenant: &TenantId) -> Result<(), CommandError> {
+    if has_admin(&settings.data, tenant) {
+        return Ok(());
+    }
+    let scopes = vec![Scope::StreamsWrite, Scope::TablesQuery, Scope::TokensIssue, Scope::Admin];
+    let definition = ApiKeyDefinition { scopes, streams: None, databases: None };
+    let now = services.clock.now();
+    let made = match services.access.create_key(tenant, ADMIN_KEY, definition, now).await {
+        Err(AccessError::Catalog(CatalogError::PreconditionFailed { .. })) => {
+            if !matches!(settings.store, StoreSettings::Redb(_)) {
+                info!(%tenant, "the tenant has an admin key already; its credentials are with whoever made it");
+                return Ok(());
+            }
+            // The process was killed between making the key and writing its secret: no one has it, so it gets another.
+            services.access.rotate(tenant, ADMIN_KEY, now).await
+        }
+        made => made,
+    };
+    let made = made.map_err(|source| failed("the first admin key can't be made", source))?;
+    let credentials =
+        AdminCredentials { tenant: tenant.clone(), client_id: made.key.id.to_string(), client_secret: made.secret };
+    write_admin(&settings.data, &credentials)
+}
+
+/// Waits for SIGTERM or Ctrl-C.
+pub(crate) async fn interrupted() {
+    let terminated = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut signals) => {
+                signals.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = terminated => {}
+        result = tokio::signal::ctrl_c() => drop(result),
+    }
+}

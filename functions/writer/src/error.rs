@@ -1,0 +1,92 @@
+//! Why a batch could not be written.
+
+use freshet_catalog::CatalogError;
+use freshet_decode::DecodeError;
+use freshet_queue::QueueError;
+use freshet_store::StoreError;
+use freshet_table::TableError;
+
+/// Why records could not be written to one table.
+#[derive(Debug, thiserror::Error)]
+pub enum TableWriteError {
+    /// The table could not be opened or written.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// The decoded rows could not be put together.
+    #[error("the records can't be decoded")]
+    Decode(#[from] DecodeError),
+    /// Decoding was stopped, as the process ends.
+    #[error("decoding was stopped")]
+    Stopped(#[from] tokio::task::JoinError),
+}
+
+impl TableWriteError {
+    /// Whether the same records may be written later.
+    #[must_use]
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::Table(source) => source.is_temporary(),
+            Self::Decode(_) => false,
+            Self::Stopped(_) => true,
+        }
+    }
+}
+
+/// Why a batch could not be written. The batch goes back to the queue unharmed, to be tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The definitions can't be read.
+    #[error("the definitions can't be read")]
+    Catalog(#[from] CatalogError),
+    /// The queue can't be read.
+    #[error("the queue can't be read")]
+    Queue(#[from] QueueError),
+    /// The partition's progress can't be read or written.
+    #[error("the progress of partition {partition} can't be kept")]
+    Progress {
+        /// The partition.
+        partition: u32,
+        /// Why.
+        #[source]
+        source: StoreError,
+    },
+    /// The partition's progress is not what was written there.
+    #[error("the progress of partition {partition} can't be understood")]
+    ProgressFormat {
+        /// The partition.
+        partition: u32,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A table can't be written for now.
+    #[error("table {table} can't be written")]
+    Table {
+        /// `tenant/table`.
+        table: String,
+        /// Why.
+        #[source]
+        source: TableWriteError,
+    },
+    /// Other writers of the partition were faster again and again.
+    #[error("partition {partition} is being written by others")]
+    Contended {
+        /// The partition.
+        partition: u32,
+    },
+}
+
+impl WriteError {
+    /// Whether the same batch may be written later without anyone mending anything.
+    #[must_use]
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::Catalog(source) => source.is_temporary(),
+            Self::Queue(source) => source.is_temporary(),
+            Self::Progress { source, .. } => source.is_temporary(),
+            Self::ProgressFormat { .. } => false,
+            Self::Table { source, .. } => source.is_temporary(),
+            Self::Contended { .. } => true,
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! One batch of one partition, into every table that follows it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use freshet_catalog::{Table, TenantCatalog};
+use freshet_decode::{Decoded, Decoder, failed_rows, failed_schema, table_schema};
+use freshet_model::{QueuedRecord, StreamId, TableMode, TableState, TenantId};
+use freshet_platform::{failed_table_path, table_path};
+use freshet_queue::{PartitionBatch, ReadLimit};
+use freshet_table::{Slice, TableKind, TableSpec, WriteOutcome};
+use futures::{StreamExt as _, stream};
+use metrics::{counter, histogram};
+use tracing::{info, warn};
+
+use crate::join::{self, join_tables_of};
+use crate::progress::{self, JoinedTable, Loaded};
+use crate::{TableWriteError, WriteError, WriterContext};
+
+/// How much is read from the queue at once to fill a gap.
+pub(crate) const READ: ReadLimit = ReadLimit { records: 20_000, bytes: 32 << 20, wait: Duration::ZERO };
+/// How often a batch looks again at a partition that others are moving at the same time.
+const MOST_RACES: u32 = 100;
+/// How many tables of a batch are written at the same time.
+const TABLES_AT_ONCE: usize = 4;
+
+/// What a batch did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct BatchOutcome {
+    /// Records of the queue that were passed, those read to fill a gap included.
+    pub records: u64,
+    /// Rows that won in their tables.
+    pub rows_written: u64,
+    /// Rows that went to a table of failed rows.
+    pub rows_failed: u64,
+}
+
+impl BatchOutcome {
+    fn add(&mut self, other: Self) {
+        self.records += other.records;
+        self.rows_written += other.rows_written;
+        self.rows_failed += other.rows_failed;
+    }
+}
+
+/// Writes a batch into the tables. When it returns, every record of the batch is in every table that it is for, whatever was
+/// delivered before, or is being written by others.
+///
+/// # Errors
+/// Something is not available, or others were faster again and again: give the batch back to the queue.
+pub async fn write_batch(context: &WriterContext, batch: &PartitionBatch) -> Result<BatchOutcome, WriteError> {
+    let mut outcome = BatchOutcome::default();
+    let (Some(first), Some(last)) = (batch.records.first(), batch.records.last()) else { return Ok(outcome) };
+    let (first, end) = (first.position.offset, last.position.offset + 1);
+    let tenants: BTreeSet<TenantId> = batch.records.iter().map(|queued| queued.record.headers.tenant.clone()).collect();
+    let mut races = 0;
+    while races < MOST_RACES {
+        let loaded = progress::load(&*context.store, &*context.queue, batch.partition).await?;
+        if !join_tables_of(context, batch.partition, &loaded, &tenants).await? {
+            races += 1;
+            continue;
+        }
+        // Joining has moved the item.
+        let loaded = progress::load(&*context.store, &*context.queue, batch.partition).await?;
+        let next = loaded.progress.next_offset;
+        if next >= end {
+            return Ok(outcome);
+        }
+        let run = if first <= next { after(&batch.records, next) } else { missing(context, batch, next).await? };
+        match apply(context, batch.partition, &loaded, &run).await? {
+            Some(applied) => outcome.add(applied),
+            None => races += 1,
+        }
+    }
+    Err(WriteError::Contended { partition: batch.partition })
+}
+
+fn after(records: &[QueuedRecord], next: u64) -> Vec<QueuedRecord> {
+    records.iter().filter(|queued| queued.position.offset >= next).cloned().collect()
+}
+
+/// What the queue has between the progress and a batch that begins beyond it: an earlier batch that has not been written
+/// yet, or that another writer has in hand. Where the queue has nothing of it any more, the batch itself is next.
+async fn missing(context: &WriterContext, batch: &PartitionBatch, next: u64) -> Result<Vec<QueuedRecord>, WriteError> {
+    let records = context.queue.read(batch.partition, next, READ).await?;
+    if let Some(found) = records.first().map(|queued| queued.position.offset).filter(|found| *found > next) {
+        let low = context.queue.watermarks(batch.partition).await?.low;
+        if low > next {
+            warn!(
+                partition = batch.partition,
+                from = next,
+                until = low,
+                next = found,
+                "the queue's retention has removed records that no table had followed yet"
+            );
+            counter!("freshet_writer_records_lost_total").increment(low - next);
+        }
+    }
+    if records.is_empty() { Ok(batch.records.clone()) } else { Ok(records) }
+}
+
+/// One table of a run, and the records that may be for it.
+struct Work {
+    identity: String,
+    tenant: TenantId,
+    table: Arc<Table>,
+    records: Arc<[QueuedRecord]>,
+}
+
+/// What one table made of a run.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct TableOutcome {
+    pub(crate) rows_written: u64,
+    pub(crate) rows_failed: u64,
+    pub(crate) ignored_fields: u64,
+}
+
+/// Writes a run of records that continues the progress into every joined table, and moves the progress. `None`: someone
+/// else has moved it meanwhile; what was written is known to the tables, so doing it again does nothing.
+async fn apply(
+    context: &WriterContext,
+    partition: u32,
+    loaded: &Loaded,
+    run: &[QueuedRecord],
+) -> Result<Option<BatchOutcome>, WriteError> {
+    let Some(last) = run.last() else { return Ok(None) };
+    let mut progress = loaded.progress.clone();
+    progress.next_offset = last.position.offset + 1;
+    let by_stream = group_by_stream(run);
+    let tenants: BTreeSet<&TenantId> = by_stream.keys().map(|(tenant, _)| tenant).collect();
+    let mut work = Vec::new();
+    for tenant in tenants {
+        let catalog = context.catalog.snapshot(tenant).await?;
+        leave_departed(&catalog, &mut progress.joined);
+        for ((_, stream), records) in by_stream.iter().filter(|((of, _), _)| of == tenant) {
+            for table in tables_of(&catalog, stream) {
+                let identity = join::identity(tenant, table);
+                if progress.joined.contains_key(&identity) {
+                    let records = Arc::clone(records);
+                    work.push(Work { identity, tenant: tenant.clone(), table: Arc::clone(table), records });
+                }
+            }
+        }
+    }
+    let results: Vec<(String, Result<TableOutcome, TableWriteError>)> = stream::iter(work)
+        .map(|work| async move {
+            let result = write_table(context, partition, &work.tenant, &work.table, work.records).await;
+            (work.identity, result)
+        })
+        .buffer_unordered(TABLES_AT_ONCE)
+        .collect()
+        .await;
+    let mut outcome = BatchOutcome { records: run.len() as u64, ..BatchOutcome::default() };
+    for (table, result) in results {
+        match result {
+            Ok(written) => {
+                outcome.rows_written += written.rows_written;
+                outcome.rows_failed += written.rows_failed;
+                if let Some(joined) = progress.joined.get_mut(&table) {
+                    joined.ignored_fields += written.ignored_fields;
+                }
+            }
+            Err(source) if source.is_temporary() => return Err(WriteError::Table { table, source }),
+            Err(source) => {
+                join::hold_back(context, partition, &table, &source);
+                progress.joined.remove(&table);
+            }
+        }
+    }
+    let moved = progress::advance(&*context.store, context.queue.topic(), partition, loaded, &progress).await?;
+    Ok(moved.then_some(outcome))
+}
+
+fn group_by_stream(run: &[QueuedRecord]) -> BTreeMap<(TenantId, StreamId), Arc<[QueuedRecord]>> {
+    let mut groups: BTreeMap<(TenantId, StreamId), Vec<QueuedRecord>> = BTreeMap::new();
+    for queued in run {
+        let headers = &queued.record.headers;
+        groups.entry((headers.tenant.clone(), headers.stream.clone())).or_default().push(queued.clone());
+    }
+    groups.into_iter().map(|(stream, records)| (stream, Arc::from(records))).collect()
+}
+
+/// The active tables that read a stream.
+pub(crate) fn tables_of<'c>(catalog: &'c TenantCatalog, stream: &StreamId) -> impl Iterator<Item = &'c Arc<Table>> {
+    let tables = catalog.stream_by_id(stream).map_or(&[][..], |stream| catalog.tables_of_stream(stream.name.as_str()));
+    tables.iter().filter(|table| table.definition.state == TableState::Active)
+}
+
+/// Tables that are not, or no longer, active leave the group. One that left by a catalog that was read a moment
+/// too early joins again, and catches up from its own transactions.
+fn leave_departed(catalog: &TenantCatalog, joined: &mut BTreeMap<String, JoinedTable>) {
+    let prefix = format!("{}/", catalog.tenant());
+    joined.retain(|identity, joined| {
+        identity.strip_prefix(&prefix).is_none_or(|name| {
+            catalog
+                .table(name)
+                .is_some_and(|table| table.definition.state == TableState::Active && table.start_at == joined.start_at)
+        })
+    });
+}
+
+/// Decodes records for one table and writes its failed rows, then its rows.
+pub(crate) async fn write_table(
+    context: &WriterContext,
+    partition: u32,
+    tenant: &TenantId,
+    table: &Arc<Table>,
+    records: Arc<[QueuedRecord]>,
+) -> Result<TableOutcome, TableWriteError> {
+    let (Some(first), Some(last)) = (records.first(), records.last()) else { return Ok(TableOutcome::default()) };
+    let offsets = first.position.offset..last.position.offset + 1;
+    let topic = context.queue.topic();
+    let written_at = context.clock.now();
+    let oldest = records.iter().map(|queued| queued.record.headers.received_at).min();
+    let decoded = decode(Arc::clone(table), Arc::clone(&records), written_at).await?;
+    let name = table.name.as_str();
+    let mut outcome = TableOutcome { ignored_fields: decoded.ignored_fields, ..TableOutcome::default() };
+    if !decoded.failed.is_empty() {
+        let spec = TableSpec { schema: failed_schema(), kind: TableKind::Append };
+        let slice = Slice {
+            partition,
+            offsets: offsets.clone(),
+            row_offsets: decoded.failed.iter().map(|failed| failed.position.offset).collect(),
+            rows: failed_rows(topic, &decoded.failed, written_at)?,
+        };
+        let failed_table = context.tables.open_or_create(&failed_table_path(tenant, &table.name), &spec).await?;
+        let written = failed_table.write(topic, vec![slice]).await?;
+        outcome.rows_failed = written.rows_written as u64;
+    }
+    // A table that has received nothing yet is made all the same, so that readers find its schema.
+    let upserted = context.tables.open_or_create(&table_path(tenant, &table.name), &spec_of(table)).await?;
+    if decoded.rows.num_rows() > 0 {
+        let slice = Slice { partition, offsets, rows: decoded.rows, row_offsets: decoded.row_offsets };
+        let written = upserted.write(topic, vec![slice]).await?;
+        outcome.rows_written = written.rows_written as u64;
+        report(tenant, name, partition, &written, &outcome);
+    }
+    let labels = [("tenant", tenant.to_string()), ("table", name.to_owned())];
+    counter!("freshet_writer_rows_total", &labels).increment(outcome.rows_written);
+    counter!("freshet_writer_failed_rows_total", &labels).increment(outcome.rows_failed);
+    counter!("freshet_writer_ignored_fields_total", &labels).increment(outcome.ignored_fields);
+    if let Some(oldest) = oldest {
+        let lag = context.clock.now().duration_since(oldest).as_secs_f64().max(0.0);
+        histogram!("freshet_writer_freshness_seconds", &labels).record(lag);
+    }
+    Ok(outcome)
+}
+
+fn report(tenant: &TenantId, table: &str, partition: u32, written: &WriteOutcome, outcome: &TableOutcome) {
+    info!(
+        %tenant,
+        table,
+        partition,
+        version = written.version,
+        attempts = written.attempts,
+        rows_written = outcome.rows_written,
+        rows_superseded = written.rows_superseded,
+        rows_failed = outcome.rows_failed,
+        ignored_fields = outcome.ignored_fields,
+        "table written"
+    );
+}
+
+/// How a definition's table is made.
+fn spec_of(table: &Table) -> TableSpec {
+    let definition = &table.definition;
+    let kind = match definition.mode {
+        TableMode::Append => TableKind::Append,
+        TableMode::Upsert => TableKind::Upsert {
+            key: definition.key.iter().map(ToString::to_string).collect(),
+            order_by: definition.order_by.as_ref().map(ToString::to_string),
+        },
+    };
+    TableSpec { schema: table_schema(definition), kind }
+}
+
+/// Decodes away from the threads that async tasks share: a batch of tens of thousands of records takes long.
+async fn decode(
+    table: Arc<Table>,
+    records: Arc<[QueuedRecord]>,
+    written_at: jiff::Timestamp,
+) -> Result<Decoded, TableWriteError> {
+    let decoded = tokio::task::spawn_blocking(move || {
+        let start = table.start_at.unwrap_or(jiff::Timestamp::MIN);
+        let decoder = Decoder::new(&table.definition);
+        if records.iter().all(|queued| queued.record.headers.received_at >= start) {
+            return decoder.decode(&records, written_at);
+        }
+        let wanted: Vec<QueuedRecord> =
+            records.iter().filter(|queued| queued.record.headers.received_at >= start).cloned().collect();
+        decoder.decode(&wanted, written_at)
+    });
+    Ok(decoded.await??)
+}

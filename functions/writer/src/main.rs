@@ -1,0 +1,24 @@
+//! The writer as a Lambda function over Kafka events.
+
+use std::sync::Arc;
+
+use aws_lambda_events::event::kafka::KafkaEvent;
+use freshet_function_writer::{WriterContext, handle_event};
+use freshet_platform::{Services, Settings, telemetry};
+use freshet_table::Tables;
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+
+#[tokio::main]
+async fn main() -> Result<(), Error> {
+    let settings = Settings::from_process(&[])?;
+    telemetry::start_logs(&settings)?;
+    let services = Services::open(&settings).await?;
+    let tables = Arc::new(Tables::new(Arc::clone(&services.files), services.root.clone()));
+    let Services { queue, store, catalog, clock, .. } = services;
+    let context = Arc::new(WriterContext::new(queue, store, catalog, tables, clock));
+    lambda_runtime::run(service_fn(|event: LambdaEvent<KafkaEvent>| {
+        let context = Arc::clone(&context);
+        async move { handle_event(&context, event.payload).await.map(drop).map_err(Error::from) }
+    }))
+    .await
+}
