@@ -1,0 +1,19 @@
+//! The engine against a plain model of what it must hold, on local files and S3, with races and faults.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "tests"
+)]
+
+mod costs;
+mod differential;
+mod faults;
+mod keys;
+mod model;
+mod readers;
+mod schedule;
+mod schema;
+mod support;
