@@ -1,0 +1,52 @@
+//! Who may do what: API keys, their secrets, the tokens issued for them, and whether a token still holds.
+//!
+//! An API key is a resource of the catalog ([`freshet_model::ApiKeyDefinition`]: scopes, streams, databases) and, kept
+//! apart from it, a secret of 256 random bits, of which only the SHA-256 is stored. A token is a JWT signed with
+//! Ed25519 that names its tenant, its key and its scopes, and expires.
+//!
+//! Promises:
+//! * [`Access::verify`] does no I/O but for the tenant's definitions, which the catalog keeps in memory for 2 s: a
+//!   revoked or deleted key's tokens are refused everywhere within [`freshet_catalog::SNAPSHOT_MAX_AGE`], and while the
+//!   store can't be reached within [`freshet_catalog::SNAPSHOT_MAX_STALE`], after which every token is refused as
+//!   [`AccessError::Unavailable`].
+//! * A token allows at most what it was issued for *and* what its key allows now: narrowing a key narrows its tokens.
+//! * Secrets and tokens are [`secrecy::SecretString`]s: no log, error or `Debug` shows one. A secret is known once,
+//!   when it is made.
+//!
+//! Data goes: bearer token → [`Access::verify`] → [`Principal`], which handlers ask what it may. And: client id and
+//! secret → [`Access::authenticate`] → [`Access::issue`] → token.
+
+mod claims;
+mod error;
+mod keys;
+mod principal;
+mod secret;
+mod signing;
+mod tokens;
+
+use std::sync::Arc;
+
+use freshet_catalog::Catalog;
+use freshet_store::Store;
+
+pub use error::AccessError;
+pub use keys::{KeySecrets, KnownKey, NewSecret};
+pub use principal::Principal;
+pub use secret::PREVIOUS_SECRET_LIFETIME;
+pub use signing::{SigningKey, SigningKeyError};
+pub use tokens::{MAX_TOKEN_BYTES, MAX_TOKEN_LIFETIME};
+
+/// API keys and tokens of all tenants.
+#[derive(Debug)]
+pub struct Access {
+    store: Arc<dyn Store>,
+    catalog: Arc<Catalog>,
+    signing_key: SigningKey,
+}
+
+impl Access {
+    /// Over the store that holds the secrets, the catalog that holds the definitions, and the key that signs tokens.
+    pub fn new(store: Arc<dyn Store>, catalog: Arc<Catalog>, signing_key: SigningKey) -> Self {
+        Self { store, catalog, signing_key }
+    }
+}

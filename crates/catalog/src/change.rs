@@ -1,0 +1,340 @@
+//! What a set of changes does to a tenant's resources: everything is decided here, from values, before anything is
+//! written.
+
+use std::collections::{BTreeMap, HashMap};
+
+use freshet_model::{
+    ApiKeyId, Definition, Problems, ResourceKind, ResourceName, StreamDefinition, StreamId, TenantId, did_you_mean,
+};
+use freshet_store::{Condition, MAX_VALUE_BYTES, Write};
+use jiff::Timestamp;
+
+use crate::resource::{Identity, Kept, check_name, singular};
+use crate::schema::{activates, changed_table, differences, resolve};
+use crate::state::{State, key};
+use crate::{Action, ETag, Resource};
+
+/// Most resources of one kind that a tenant has.
+pub const MAX_RESOURCES: usize = 1_000;
+
+/// Most deleted tables of a tenant whose definitions are remembered, because their rows are still there.
+const MAX_DELETED_TABLES: usize = 1_000;
+
+/// After this many wrong references of one resource the rest is not looked at: a reader has enough to do.
+const ENOUGH_PROBLEMS: usize = 100;
+
+/// What a resource is to become.
+#[derive(Debug, Clone)]
+pub(crate) enum Wish {
+    /// This.
+    Put(Definition),
+    /// Nothing.
+    Delete,
+}
+
+/// What a set of changes asks for, by resource, each with its name as written.
+pub(crate) type Wishes = BTreeMap<Identity, (String, Wish)>;
+
+/// What becomes of one resource.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) name: String,
+    pub(crate) kind: ResourceKind,
+    pub(crate) action: Action,
+    pub(crate) details: Vec<String>,
+    /// Why it is refused; paths within the definition.
+    pub(crate) problems: Problems,
+    /// Of a refused deletion: who refers to it.
+    pub(crate) referrers: Vec<String>,
+    /// The resource afterwards, if it is there.
+    pub(crate) resource: Option<Resource>,
+    pub(crate) write: Option<Write>,
+}
+
+impl Outcome {
+    /// Nothing becomes of it.
+    fn none(kind: ResourceKind, name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            kind,
+            action: Action::Unchanged,
+            details: Vec::new(),
+            problems: Problems::default(),
+            referrers: Vec::new(),
+            resource: None,
+            write: None,
+        }
+    }
+
+    fn refused(kind: ResourceKind, name: &str, problems: Problems) -> Self {
+        Self { action: Action::Refuse, problems, ..Self::none(kind, name) }
+    }
+}
+
+/// What the wishes do to the state.
+pub(crate) fn evaluate(tenant: &TenantId, state: &State, wishes: &Wishes, now: Timestamp) -> Vec<Outcome> {
+    let after = After::of(state, wishes);
+    let change = ChangeSet { tenant, state, after: &after, now };
+    wishes
+        .iter()
+        .map(|(identity, (name, wish))| match wish {
+            Wish::Put(definition) => change.put(identity, name, definition),
+            Wish::Delete => change.delete(identity, name),
+        })
+        .collect()
+}
+
+/// How the tenant looks once all wishes are fulfilled, by name: what references are checked against.
+struct After<'a> {
+    definitions: BTreeMap<&'a Identity, (&'a str, &'a Definition)>,
+    stream_ids: HashMap<&'a StreamId, Vec<&'a str>>,
+    counts: HashMap<ResourceKind, usize>,
+    /// By kind and name: who refers to it, as `tables.orders`.
+    referrers: HashMap<(ResourceKind, &'a str), Vec<String>>,
+}
+
+impl<'a> After<'a> {
+    fn of(state: &'a State, wishes: &'a Wishes) -> Self {
+        let mut definitions: BTreeMap<&Identity, (&str, &Definition)> = BTreeMap::new();
+        for (identity, resource) in &state.resources {
+            definitions.insert(identity, (resource.name.as_str(), &resource.definition));
+        }
+        for (identity, (name, wish)) in wishes {
+            match wish {
+                Wish::Put(definition) => definitions.insert(identity, (name.as_str(), definition)),
+                Wish::Delete => definitions.remove(identity),
+            };
+        }
+        let mut stream_ids: HashMap<&StreamId, Vec<&str>> = HashMap::new();
+        let mut counts = HashMap::new();
+        let mut referrers: HashMap<(ResourceKind, &str), Vec<String>> = HashMap::new();
+        for (identity, (name, definition)) in &definitions {
+            for reference in references(definition) {
+                let referrers = referrers.entry((reference.kind, reference.name.as_str())).or_default();
+                referrers.push(format!("{}.{name}", identity.kind));
+            }
+            *counts.entry(identity.kind).or_insert(0) += 1;
+            let kept = state.resources.get(identity).and_then(|resource| stream_id(&resource.definition));
+            if let Some(id) = stream_id(definition).or(kept) {
+                stream_ids.entry(id).or_default().push(name);
+            }
+        }
+        Self { definitions, stream_ids, counts, referrers }
+    }
+
+    fn names(&self, kind: ResourceKind) -> impl Iterator<Item = &'a str> {
+        self.definitions.iter().filter(move |(identity, _)| identity.kind == kind).map(|(_, (name, _))| *name)
+    }
+
+    fn has(&self, kind: ResourceKind, name: &str) -> bool {
+        self.definitions.get(&Identity::new(kind, name)).is_some_and(|(known, _)| *known == name)
+    }
+}
+
+struct ChangeSet<'a> {
+    tenant: &'a TenantId,
+    state: &'a State,
+    after: &'a After<'a>,
+    now: Timestamp,
+}
+
+impl ChangeSet<'_> {
+    fn put(&self, identity: &Identity, name: &str, wished: &Definition) -> Outcome {
+        let kind = identity.kind;
+        let existing = self.state.resources.get(identity);
+        let mut problems = check_name(kind, "", name).err().unwrap_or_default();
+        if let Some(other) = existing.filter(|resource| resource.name != name) {
+            problems.add("", format!("there is {} already; names differ by more than case", other.name));
+        }
+        if existing.is_none() {
+            self.check_count(identity, &mut problems);
+        }
+        self.check_references(wished, &mut problems);
+        let definition = self.resolved(identity, name, wished, &mut problems);
+        if !problems.is_empty() {
+            return Outcome::refused(kind, name, problems);
+        }
+        match existing {
+            Some(existing) if existing.definition == definition => {
+                Outcome { resource: Some(existing.clone()), ..Outcome::none(kind, name) }
+            }
+            _ => self.write(identity, name, definition, existing),
+        }
+    }
+
+    fn check_count(&self, identity: &Identity, problems: &mut Problems) {
+        let kind = identity.kind;
+        if self.after.counts.get(&kind).is_some_and(|count| *count > MAX_RESOURCES) {
+            problems.add("", format!("a tenant has at most {MAX_RESOURCES} {kind}"));
+        }
+        let names_a_deleted_one = self.state.deleted.contains_key(identity);
+        if kind == ResourceKind::Tables && !names_a_deleted_one && self.state.deleted.len() >= MAX_DELETED_TABLES {
+            let message =
+                format!("a tenant has at most {MAX_DELETED_TABLES} deleted tables whose rows are still there");
+            problems.add("", format!("{message}; use the name of one of them"));
+        }
+    }
+
+    /// The definition as it is kept, with what the catalog adds and what may not change.
+    fn resolved(&self, identity: &Identity, name: &str, wished: &Definition, problems: &mut Problems) -> Definition {
+        let existing = self.state.resources.get(identity).map(|resource| &resource.definition);
+        let deleted = self.state.deleted.get(identity).map(|resource| &resource.definition);
+        match (wished, existing.or(deleted)) {
+            (Definition::Stream(stream), before) => {
+                let id = self.stream_id(name, stream, before.and_then(stream_id), problems);
+                Definition::Stream(StreamDefinition { id: Some(id), ..stream.clone() })
+            }
+            (Definition::Table(table), Some(Definition::Table(before))) => match changed_table(before, table) {
+                Ok(changed) => Definition::Table(changed),
+                Err(refused) => {
+                    let of_deleted = if existing.is_none() {
+                        "the rows of a deleted table of this name are still there; "
+                    } else {
+                        ""
+                    };
+                    for problem in refused.0 {
+                        problems.add(problem.path, format!("{of_deleted}{}", problem.message));
+                    }
+                    wished.clone()
+                }
+            },
+            _ => wished.clone(),
+        }
+    }
+
+    fn stream_id(
+        &self,
+        name: &str,
+        stream: &StreamDefinition,
+        kept: Option<&StreamId>,
+        problems: &mut Problems,
+    ) -> StreamId {
+        match (&stream.id, kept) {
+            (Some(asked), Some(kept)) if asked != kept => {
+                problems
+                    .add("id", format!("a stream keeps its id, which is {kept}; leave id out, or make another stream"));
+                kept.clone()
+            }
+            (Some(asked), _) => {
+                let others = self.after.stream_ids.get(asked).into_iter().flatten().find(|other| **other != name);
+                if let Some(other) = others {
+                    problems.add("id", format!("{asked} is the id of stream {other} already; leave id out to get one"));
+                }
+                asked.clone()
+            }
+            (None, Some(kept)) => kept.clone(),
+            // 71 random bits: a second stream of the tenant gets the same with a probability of 1 in 10^15.
+            (None, None) => StreamId::from_random_bits(rand::random()),
+        }
+    }
+
+    fn check_references(&self, definition: &Definition, problems: &mut Problems) {
+        for reference in references(definition) {
+            if problems.0.len() >= ENOUGH_PROBLEMS {
+                return;
+            }
+            if !self.after.has(reference.kind, reference.name.as_str()) {
+                let what = singular(reference.kind);
+                let hint = did_you_mean(reference.name.as_str(), self.after.names(reference.kind));
+                problems.add(reference.path, format!("there is no {what} {}{hint}", reference.name));
+            }
+        }
+    }
+
+    fn write(&self, identity: &Identity, name: &str, definition: Definition, existing: Option<&Resource>) -> Outcome {
+        let kind = identity.kind;
+        let resource = Resource {
+            name: name.to_owned(),
+            etag: ETag(self.state.revision.next_number()),
+            created_at: existing.map_or(self.now, |existing| existing.created_at),
+            updated_at: self.now,
+            start_at: self.start_at(&definition, existing),
+            key_id: key_id(&definition, existing),
+            definition,
+        };
+        let kept = Kept::Live(resource);
+        let value = match kept.encode() {
+            Ok(value) if value.len() <= MAX_VALUE_BYTES => value,
+            Ok(value) => {
+                let message =
+                    format!("takes {} bytes to keep, and at most {MAX_VALUE_BYTES} fit; shorten it", value.len());
+                return Outcome::refused(kind, name, Problems::one("", message));
+            }
+            Err(error) => return Outcome::refused(kind, name, Problems::one("", error.to_string())),
+        };
+        let resource = kept.live();
+        let details =
+            existing.zip(resource.as_ref()).map(|(before, after)| differences(&before.definition, &after.definition));
+        Outcome {
+            action: if existing.is_some() { Action::Change } else { Action::Create },
+            details: details.unwrap_or_default(),
+            write: Some(Write::Put { key: key(self.tenant, identity), value, condition: Condition::Any }),
+            resource,
+            ..Outcome::none(kind, name)
+        }
+    }
+
+    fn start_at(&self, definition: &Definition, existing: Option<&Resource>) -> Option<Timestamp> {
+        let Definition::Table(table) = definition else { return None };
+        match existing.map(|existing| (existing, &existing.definition)) {
+            Some((existing, Definition::Table(before))) if !activates(before, table) => existing.start_at,
+            _ => resolve(table.start, self.now),
+        }
+    }
+
+    fn delete(&self, identity: &Identity, name: &str) -> Outcome {
+        let kind = identity.kind;
+        let referrers = self.after.referrers.get(&(kind, name)).cloned().unwrap_or_default();
+        if !referrers.is_empty() {
+            let message = format!("can't be deleted while others refer to it: {}", referrers.join(", "));
+            return Outcome { referrers, ..Outcome::refused(kind, name, Problems::one("", message)) };
+        }
+        let key = key(self.tenant, identity);
+        let existing = self.state.resources.get(identity).filter(|_| kind == ResourceKind::Tables);
+        let write = match existing.map(|existing| Kept::Deleted(existing.clone()).encode()) {
+            Some(Ok(value)) => Write::Put { key, value, condition: Condition::Any },
+            Some(Err(error)) => return Outcome::refused(kind, name, Problems::one("", error.to_string())),
+            None => Write::Delete { key, condition: Condition::Any },
+        };
+        Outcome { action: Action::Delete, write: Some(write), ..Outcome::none(kind, name) }
+    }
+}
+
+/// The identity of an API key: the one that it has, or a new one.
+fn key_id(definition: &Definition, existing: Option<&Resource>) -> Option<ApiKeyId> {
+    let Definition::ApiKey(_) = definition else { return None };
+    let kept = existing.and_then(|existing| existing.key_id.clone());
+    Some(kept.unwrap_or_else(|| ApiKeyId::from_random_bits(rand::random())))
+}
+
+/// A name in a definition that must be that of another resource.
+struct Reference<'a> {
+    path: String,
+    kind: ResourceKind,
+    name: &'a ResourceName,
+}
+
+fn references(definition: &Definition) -> Vec<Reference<'_>> {
+    fn list<'a>(field: &str, kind: ResourceKind, names: &'a [ResourceName]) -> impl Iterator<Item = Reference<'a>> {
+        names.iter().enumerate().map(move |(at, name)| Reference { path: format!("{field}[{at}]"), kind, name })
+    }
+    match definition {
+        Definition::Stream(_) | Definition::Database(_) => Vec::new(),
+        Definition::Table(table) => {
+            let stream = Reference { path: "stream".to_owned(), kind: ResourceKind::Streams, name: &table.stream };
+            std::iter::once(stream).chain(list("databases", ResourceKind::Databases, &table.databases)).collect()
+        }
+        Definition::ApiKey(key) => {
+            let streams = list("streams", ResourceKind::Streams, key.streams.as_deref().unwrap_or_default());
+            let databases = list("databases", ResourceKind::Databases, key.databases.as_deref().unwrap_or_default());
+            streams.chain(databases).collect()
+        }
+    }
+}
+
+fn stream_id(definition: &Definition) -> Option<&StreamId> {
+    match definition {
+        Definition::Stream(stream) => stream.id.as_ref(),
+        _ => None,
+    }
+}

@@ -1,0 +1,223 @@
+//! All definitions of a tenant at one moment, typed, for those who look things up and change nothing.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use freshet_model::{
+    ApiKeyDefinition, ApiKeyId, DatabaseDefinition, Definition, ResourceName, StreamDefinition, StreamId,
+    TableDefinition, TableName, TenantId,
+};
+use jiff::Timestamp;
+
+use crate::{CatalogError, Resource};
+
+/// A stream, named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stream {
+    /// Its name.
+    pub name: ResourceName,
+    /// Its endpoint's id.
+    pub id: StreamId,
+    /// What it is.
+    pub definition: StreamDefinition,
+}
+
+/// A database, named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Database {
+    /// Its name.
+    pub name: ResourceName,
+    /// What it is.
+    pub definition: DatabaseDefinition,
+}
+
+/// A table, named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table {
+    /// Its name.
+    pub name: TableName,
+    /// What it is.
+    pub definition: TableDefinition,
+    /// It takes only records received at this time or later; none: from the first that the queue still has.
+    pub start_at: Option<Timestamp>,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// An API key, named. Its secret is not here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiKey {
+    /// Its name.
+    pub name: ResourceName,
+    /// Its identity, also its `client_id`.
+    pub id: ApiKeyId,
+    /// What it may do.
+    pub definition: ApiKeyDefinition,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// All definitions of a tenant at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TenantCatalog {
+    tenant: TenantId,
+    streams: BTreeMap<ResourceName, Arc<Stream>>,
+    streams_by_id: HashMap<StreamId, Arc<Stream>>,
+    databases: BTreeMap<ResourceName, Arc<Database>>,
+    tables: BTreeMap<TableName, Arc<Table>>,
+    tables_by_stream: HashMap<ResourceName, Vec<Arc<Table>>>,
+    tables_by_database: HashMap<ResourceName, Vec<Arc<Table>>>,
+    api_keys: BTreeMap<ResourceName, Arc<ApiKey>>,
+    api_keys_by_id: HashMap<ApiKeyId, Arc<ApiKey>>,
+}
+
+impl TenantCatalog {
+    /// The tenant.
+    #[must_use]
+    pub fn tenant(&self) -> &TenantId {
+        &self.tenant
+    }
+
+    /// The stream of an id.
+    #[must_use]
+    pub fn stream_by_id(&self, id: &StreamId) -> Option<&Arc<Stream>> {
+        self.streams_by_id.get(id)
+    }
+
+    /// The stream of a name.
+    #[must_use]
+    pub fn stream(&self, name: &str) -> Option<&Arc<Stream>> {
+        self.streams.get(name)
+    }
+
+    /// Every stream, by name.
+    pub fn streams(&self) -> impl Iterator<Item = &Arc<Stream>> {
+        self.streams.values()
+    }
+
+    /// The database of a name.
+    #[must_use]
+    pub fn database(&self, name: &str) -> Option<&Arc<Database>> {
+        self.databases.get(name)
+    }
+
+    /// Every database, by name.
+    pub fn databases(&self) -> impl Iterator<Item = &Arc<Database>> {
+        self.databases.values()
+    }
+
+    /// The table of a name.
+    #[must_use]
+    pub fn table(&self, name: &str) -> Option<&Arc<Table>> {
+        self.tables.get(name)
+    }
+
+    /// Every table, by name.
+    pub fn tables(&self) -> impl Iterator<Item = &Arc<Table>> {
+        self.tables.values()
+    }
+
+    /// The tables that a stream feeds, active or not, by name.
+    #[must_use]
+    pub fn tables_of_stream(&self, stream: &str) -> &[Arc<Table>] {
+        self.tables_by_stream.get(stream).map_or(&[], Vec::as_slice)
+    }
+
+    /// The tables that show in a database, active or not, by name.
+    #[must_use]
+    pub fn tables_of_database(&self, database: &str) -> &[Arc<Table>] {
+        self.tables_by_database.get(database).map_or(&[], Vec::as_slice)
+    }
+
+    /// The API key of a name.
+    #[must_use]
+    pub fn api_key(&self, name: &str) -> Option<&Arc<ApiKey>> {
+        self.api_keys.get(name)
+    }
+
+    /// The API key of an id.
+    #[must_use]
+    pub fn api_key_by_id(&self, id: &ApiKeyId) -> Option<&Arc<ApiKey>> {
+        self.api_keys_by_id.get(id)
+    }
+
+    /// Every API key, by name.
+    pub fn api_keys(&self) -> impl Iterator<Item = &Arc<ApiKey>> {
+        self.api_keys.values()
+    }
+
+    /// The look-ups of a tenant's resources.
+    pub(crate) fn of<'a>(
+        tenant: TenantId,
+        resources: impl Iterator<Item = &'a Resource>,
+    ) -> Result<Self, CatalogError> {
+        let mut catalog = Self {
+            tenant,
+            streams: BTreeMap::new(),
+            streams_by_id: HashMap::new(),
+            databases: BTreeMap::new(),
+            tables: BTreeMap::new(),
+            tables_by_stream: HashMap::new(),
+            tables_by_database: HashMap::new(),
+            api_keys: BTreeMap::new(),
+            api_keys_by_id: HashMap::new(),
+        };
+        for resource in resources {
+            catalog.insert(resource)?;
+        }
+        // By name, whatever order they came in.
+        let tables: Vec<Arc<Table>> = catalog.tables.values().cloned().collect();
+        for table in tables {
+            catalog.tables_by_stream.entry(table.definition.stream.clone()).or_default().push(Arc::clone(&table));
+            for database in &table.definition.databases {
+                catalog.tables_by_database.entry(database.clone()).or_default().push(Arc::clone(&table));
+            }
+        }
+        Ok(catalog)
+    }
+
+    fn insert(&mut self, resource: &Resource) -> Result<(), CatalogError> {
+        let corrupt = |reason: String| CatalogError::Corrupt {
+            key: format!("{}/{}/{}", self.tenant, resource.kind(), resource.name),
+            reason,
+        };
+        let resource_name = || ResourceName::parse(&resource.name).map_err(|error| corrupt(error.to_string()));
+        match &resource.definition {
+            Definition::Stream(definition) => {
+                let name = resource_name()?;
+                let id = definition.id.clone().ok_or_else(|| corrupt("it has no id".to_owned()))?;
+                let stream = Arc::new(Stream { name: name.clone(), id: id.clone(), definition: definition.clone() });
+                self.streams.insert(name, Arc::clone(&stream));
+                self.streams_by_id.insert(id, stream);
+            }
+            Definition::Database(definition) => {
+                let name = resource_name()?;
+                let database = Arc::new(Database { name: name.clone(), definition: definition.clone() });
+                self.databases.insert(name, database);
+            }
+            Definition::Table(definition) => {
+                let name = TableName::parse(&resource.name).map_err(|error| corrupt(error.to_string()))?;
+                let table = Table {
+                    name: name.clone(),
+                    definition: definition.clone(),
+                    start_at: resource.start_at,
+                    created_at: resource.created_at,
+                };
+                self.tables.insert(name, Arc::new(table));
+            }
+            Definition::ApiKey(definition) => {
+                let name = resource_name()?;
+                let id = resource.key_id.clone().ok_or_else(|| corrupt("it has no key id".to_owned()))?;
+                let key = Arc::new(ApiKey {
+                    name: name.clone(),
+                    id: id.clone(),
+                    definition: definition.clone(),
+                    created_at: resource.created_at,
+                });
+                self.api_keys.insert(name, Arc::clone(&key));
+                self.api_keys_by_id.insert(id, key);
+            }
+        }
+        Ok(())
+    }
+}
