@@ -25,7 +25,7 @@ pub(crate) struct Connection {
     /// The server; without it, the `freshet up` whose data directory is --data
     #[arg(long, global = true, env = "FRESHET_URL")]
     pub(crate) url: Option<reqwest::Url>,
-    /// A bearer token (better in FRESHET_TOKEN: a command's words show in the list of processes); without it, the
+    /// A bearer token (better in `FRESHET_TOKEN`: a command's words show in the list of processes); without it, the
     /// admin credentials in the data directory
     #[arg(long, global = true, env = "FRESHET_TOKEN", hide_env_values = true)]
     pub(crate) token: Option<String>,
@@ -147,7 +147,8 @@ pub(crate) struct Send {
 #[derive(Debug, Args)]
 pub(crate) struct Sql {
     /// One SELECT
-    pub(crate) sql: String,
+    #[arg(value_name = "SQL")]
+    pub(crate) select: String,
     /// The database; without it, the only one there is
     #[arg(long)]
     pub(crate) database: Option<String>,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use reqwest::header::CONTENT_TYPE;
+use reqwest::redirect::Policy;
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
@@ -48,12 +49,19 @@ impl Client {
     /// # Errors
     /// There are no credentials, or the server doesn't answer or refuses them.
     pub(crate) async fn connect(connection: &Connection) -> Result<Self, CommandError> {
-        let url = match &connection.url {
-            Some(url) => url.clone(),
-            None => local_url(connection)?,
-        };
         if let Some(token) = &connection.token {
+            let url = match &connection.url {
+                Some(url) => url.clone(),
+                None => local_url(connection)?,
+            };
             return Self::new(url, SecretString::from(token.clone()), connection.tenant.clone());
+        }
+        let url = local_url(connection)?;
+        if let Some(other) = connection.url.as_ref().filter(|other| **other != url) {
+            return Err(CommandError::Credentials(format!(
+                "the credentials in {} are for {url} alone; name a token for {other} with FRESHET_TOKEN",
+                connection.data.display()
+            )));
         }
         let admin = credentials::read_admin(&connection.data, connection.tenant.as_deref())?;
         let http = http()?;
@@ -164,6 +172,8 @@ fn http() -> Result<reqwest::Client, CommandError> {
     reqwest::Client::builder()
         .connect_timeout(CONNECT_LIMIT)
         .timeout(ANSWER_LIMIT)
+        // A redirect would carry the secret or the records to wherever it points.
+        .redirect(Policy::none())
         .user_agent(concat!("freshet/", env!("CARGO_PKG_VERSION")))
         .build()
         .map_err(|source| CommandError::Failed(format!("no HTTP client can be made: {source}")))

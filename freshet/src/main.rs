@@ -9,6 +9,7 @@ mod commands;
 mod credentials;
 mod demo;
 mod error;
+mod listen;
 mod output;
 mod query;
 mod sender;

@@ -188,13 +188,10 @@ async fn send_batch(
     let mut report = BatchReport::default();
     let mut rest: Vec<(u64, Bytes)> = (batch.first..).zip(batch.records).collect();
     while !rest.is_empty() {
-        let problem = match post(client, options, request_id, &rest, &mut report.retries).await? {
-            None => {
-                report.requests += 1;
-                report.acknowledged = rest.len() as u64;
-                break;
-            }
-            Some(problem) => problem,
+        let Some(problem) = post(client, options, request_id, &rest, &mut report.retries).await? else {
+            report.requests += 1;
+            report.acknowledged = rest.len() as u64;
+            break;
         };
         report.requests += 1;
         let bad: Vec<(usize, String)> = problem

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::routing::get;
+use axum::http::HeaderMap;
+use axum::routing::{MethodRouter, get};
 use freshet_access::AccessError;
 use freshet_catalog::CatalogError;
 use freshet_function_admin::AdminContext;
 use freshet_function_ingest::IngestContext;
 use freshet_function_query::{QueryContext, QueryLimits};
 use freshet_function_writer::{ConsumeSettings, WriterContext, consume};
-use freshet_http::{describe, service_routes, with_common_layers};
+use freshet_http::{TenantHeader, authorize, describe, service_routes, with_common_layers};
 use freshet_model::{ApiKeyDefinition, Scope, TenantId};
 use freshet_platform::{Services, Settings, StoreSettings, telemetry};
 use freshet_table::Tables;
@@ -26,6 +27,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::credentials::{AdminCredentials, has_admin, write_admin, write_url};
 use crate::error::CommandError;
+use crate::listen::serve;
 
 /// How long requests in flight may take to end once the server is to stop.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
@@ -36,7 +38,7 @@ const ADMIN_KEY: &str = "admin";
 #[derive(Debug)]
 pub(crate) struct Running {
     url: String,
-    http: JoinHandle<std::io::Result<()>>,
+    http: JoinHandle<()>,
     writer: JoinHandle<()>,
     metrics: JoinHandle<()>,
 }
@@ -92,11 +94,8 @@ pub(crate) async fn start(
     let address = listener.local_addr().map_err(|source| failed("can't listen", source))?;
     let url = format!("http://{address}");
     write_url(&settings.data, &url)?;
-    let app = router(&services, settings, &tables, metrics.clone())?;
-    let stopping = stop.clone();
-    let http = tokio::spawn(
-        axum::serve(listener, app).with_graceful_shutdown(async move { stopping.cancelled().await }).into_future(),
-    );
+    let app = router(&services, settings, &tables, metrics_route(&services, address, metrics.clone()))?;
+    let http = tokio::spawn(serve(listener, app, stop.clone()));
     let context = WriterContext::new(
         Arc::clone(&services.queue),
         Arc::clone(&services.store),
@@ -126,7 +125,7 @@ fn router(
     services: &Services,
     settings: &Settings,
     tables: &Arc<Tables>,
-    metrics: PrometheusHandle,
+    metrics: MethodRouter,
 ) -> Result<Router, CommandError> {
     let ingest = Arc::new(IngestContext::of_services(services));
     let query = QueryContext::of_services(services, Arc::clone(tables), QueryLimits::of_server(&settings.data))
@@ -150,8 +149,18 @@ fn router(
         let admin = Arc::clone(&admin);
         async move { admin.health().await }
     };
-    let metrics = get(move || async move { metrics.render() });
     Ok(with_common_layers(routes.merge(service_routes(api, health)).route("/metrics", metrics)))
+}
+
+/// What `/metrics` answers. It names tenants, streams and tables: who comes from another machine needs the scope `admin`.
+fn metrics_route(services: &Services, address: SocketAddr, metrics: PrometheusHandle) -> MethodRouter {
+    if address.ip().is_loopback() {
+        return get(move || async move { metrics.render() });
+    }
+    let (access, clock) = (Arc::clone(&services.access), services.clock.clone());
+    get(move |headers: HeaderMap| async move {
+        authorize(&headers, &access, clock.now(), Scope::Admin, TenantHeader::Optional).await.map(|_| metrics.render())
+    })
 }
 
 /// Makes the tenant's first admin key at the first start, and leaves it in the data directory for its owner alone.

@@ -5,9 +5,10 @@
 //! system with every write synced, file before name, name before acknowledgement.
 
 use std::fmt;
-use std::fs::File;
+use std::fs::{DirBuilder, File};
 use std::io::{self, Write};
 use std::ops::Range;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path as FilePath, PathBuf};
 
 use async_trait::async_trait;
@@ -19,7 +20,7 @@ use object_store::{
     PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, UploadPart,
 };
 
-/// The name of this store in object_store's errors.
+/// The name of this store in the errors of `object_store`.
 const STORE: &str = "DurableDirectory";
 
 /// A local directory whose acknowledged writes survive a power failure.
@@ -27,12 +28,12 @@ const STORE: &str = "DurableDirectory";
 pub struct DurableDirectory(LocalFileSystem);
 
 impl DurableDirectory {
-    /// Opens a directory, making it where it is missing.
+    /// Opens a directory, making it, for its owner alone, where it is missing.
     ///
     /// # Errors
     /// The directory can't be made or opened.
     pub fn open(directory: &FilePath) -> Result<Self> {
-        std::fs::create_dir_all(directory).map_err(generic)?;
+        DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(generic)?;
         Ok(Self(LocalFileSystem::new_with_prefix(directory)?.with_automatic_cleanup(false)))
     }
 }

@@ -15,8 +15,9 @@ pub fn write_private(path: &Path, contents: &[u8]) -> io::Result<()> {
         DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     }
     // Linked into place when whole: a crash half-way leaves no half a key.
-    let staged = path.with_extension(format!("{}.new", std::process::id()));
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&staged)?;
+    // The name can't be guessed, so that no one can have put a file or a link of their own there.
+    let staged = path.with_extension(format!("{:032x}.new", rand::random::<u128>()));
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&staged)?;
     file.write_all(contents)?;
     file.sync_all()?;
     let linked = std::fs::hard_link(&staged, path);

@@ -134,6 +134,9 @@ pub struct Settings {
     pub log_format: LogFormat,
 }
 
+/// deltalake reports each race for a version that it lost as an error; ours are tried again, and reported where they fail.
+const DEFAULT_LOG: &str = "info,deltalake_core=off";
+
 /// Every variable, and what it sets: the rows of docs/configuration.md.
 pub(crate) const VARIABLES: &[(&str, &str)] = &[
     ("FRESHET_DATA", "data directory of one process; default .freshet"),
@@ -160,7 +163,10 @@ pub(crate) const VARIABLES: &[(&str, &str)] = &[
     ("FRESHET_S3_ENDPOINT", "another endpoint than AWS's own"),
     ("FRESHET_SIGNING_KEY", "the Ed25519 key that signs tokens, PKCS#8 PEM"),
     ("FRESHET_SIGNING_KEY_FILE", "the file that holds it, made where it is missing; default <data>/signing-key.pem"),
-    ("FRESHET_LOG", "which log lines are written, as info or freshet=debug,warn; default info"),
+    (
+        "FRESHET_LOG",
+        "which log lines are written, as info or freshet_table=debug,warn; default info,deltalake_core=off",
+    ),
     ("FRESHET_LOG_FORMAT", "text (default) or json"),
     ("FRESHET_LISTEN", "address of freshet up; default 127.0.0.1:8080"),
     ("FRESHET_URL", "where the command line's server is"),
@@ -257,7 +263,7 @@ impl Settings {
                     reader.text("FRESHET_SIGNING_KEY_FILE").map_or_else(|| data.join("signing-key.pem"), PathBuf::from),
                 ),
             },
-            log: reader.text("FRESHET_LOG").unwrap_or_else(|| "info".to_owned()),
+            log: reader.text("FRESHET_LOG").unwrap_or_else(|| DEFAULT_LOG.to_owned()),
             log_format: reader.parsed("FRESHET_LOG_FORMAT").unwrap_or(LogFormat::Text),
             data,
         };

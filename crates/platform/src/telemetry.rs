@@ -11,8 +11,8 @@ use crate::{LogFormat, Settings};
 /// Why telemetry could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
-    /// FRESHET_LOG can't be read.
-    #[error("FRESHET_LOG: expected levels as info or freshet=debug,warn")]
+    /// `FRESHET_LOG` can't be read.
+    #[error("FRESHET_LOG: expected levels as info or freshet_table=debug,warn")]
     Filter(#[source] tracing_subscriber::filter::ParseError),
     /// Logging was set up before in this process.
     #[error("logging is set up already")]

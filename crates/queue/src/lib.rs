@@ -17,6 +17,7 @@ mod error;
 mod headers;
 mod kafka;
 mod limits;
+pub mod progress;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,14 +1,51 @@
-//! How far the tables have followed a partition of the queue.
+//! How far the tables have followed a partition of the queue: kept in the store by the writer, shown by admin.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use freshet_queue::Queue;
 use freshet_store::{Condition, Key, Store, StoreError, Version};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::WriteError;
+use crate::{Queue, QueueError};
+
+/// Why a partition's progress can't be known or moved.
+#[derive(Debug, thiserror::Error)]
+pub enum ProgressError {
+    /// The store can't be read or written.
+    #[error("the progress of partition {partition} can't be kept")]
+    Store {
+        /// The partition.
+        partition: u32,
+        /// Why.
+        #[source]
+        source: StoreError,
+    },
+    /// What is stored is not a progress.
+    #[error("the progress of partition {partition} can't be understood")]
+    Format {
+        /// The partition.
+        partition: u32,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The queue can't say where the partition begins.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+}
+
+impl ProgressError {
+    /// Whether the same call may succeed later.
+    #[must_use]
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::Store { source, .. } => source.is_temporary(),
+            Self::Format { .. } => false,
+            Self::Queue(source) => source.is_temporary(),
+        }
+    }
+}
 
 /// One table that follows a partition.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,12 +84,12 @@ fn key(topic: &str, partition: u32) -> Key {
 ///
 /// # Errors
 /// The store or the queue can't be read, or the item is not a progress.
-pub async fn load(store: &dyn Store, queue: &dyn Queue, partition: u32) -> Result<Loaded, WriteError> {
+pub async fn load(store: &dyn Store, queue: &dyn Queue, partition: u32) -> Result<Loaded, ProgressError> {
     let item =
-        store.get(&key(queue.topic(), partition)).await.map_err(|source| WriteError::Progress { partition, source })?;
+        store.get(&key(queue.topic(), partition)).await.map_err(|source| ProgressError::Store { partition, source })?;
     if let Some(item) = item {
         let progress =
-            serde_json::from_slice(&item.value).map_err(|source| WriteError::ProgressFormat { partition, source })?;
+            serde_json::from_slice(&item.value).map_err(|source| ProgressError::Format { partition, source })?;
         return Ok(Loaded { progress, version: Some(item.version) });
     }
     let next_offset = queue.watermarks(partition).await?.low;
@@ -69,26 +106,12 @@ pub async fn advance(
     partition: u32,
     loaded: &Loaded,
     progress: &Progress,
-) -> Result<bool, WriteError> {
-    let value = serde_json::to_vec(progress).map_err(|source| WriteError::ProgressFormat { partition, source })?;
+) -> Result<bool, ProgressError> {
+    let value = serde_json::to_vec(progress).map_err(|source| ProgressError::Format { partition, source })?;
     let condition = loaded.version.map_or(Condition::Absent, Condition::Is);
     match store.put(&key(topic, partition), Bytes::from(value), condition).await {
         Ok(_) => Ok(true),
         Err(StoreError::Conflict { .. }) => Ok(false),
-        Err(source) => Err(WriteError::Progress { partition, source }),
+        Err(source) => Err(ProgressError::Store { partition, source }),
     }
-}
-
-/// How many fields of a table's records no column names, over all partitions.
-///
-/// # Errors
-/// The store can't be read.
-pub async fn ignored_fields(store: &dyn Store, topic: &str, table: &str) -> Result<u64, StoreError> {
-    let query = freshet_store::Query::prefix(format!("writer/{topic}"), "");
-    let items = freshet_store::query_all(store, query).await?;
-    let counts = items
-        .iter()
-        .filter_map(|item| serde_json::from_slice::<Progress>(&item.value).ok())
-        .filter_map(|progress| progress.joined.get(table).map(|joined| joined.ignored_fields));
-    Ok(counts.sum())
 }

@@ -20,7 +20,7 @@ pub(crate) async fn run(connection: &Connection, sql: &Sql) -> Result<(), Comman
         Some(database) => database.clone(),
         None => only_database(&client).await?,
     };
-    let body = json!({"database": database, "sql": sql.sql, "limit": sql.limit});
+    let body = json!({"database": database, "sql": sql.select, "limit": sql.limit});
     if sql.output.json {
         let answer: Box<RawValue> = client.json(Method::POST, "/query/v0/sql", Some(&body)).await?;
         output::line(answer.get());

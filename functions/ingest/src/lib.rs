@@ -21,7 +21,7 @@ mod receipt;
 use std::sync::Arc;
 
 use axum::Router;
-use freshet_http::{service_routes, with_common_layers};
+use freshet_http::{describe, service_routes, with_common_layers};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -39,7 +39,7 @@ pub fn ingest_routes(context: Arc<IngestContext>) -> OpenApiRouter {
 /// Ingest as a function of its own: its routes, `/health` and `/openapi.json`, with the common layers.
 pub fn router(context: Arc<IngestContext>) -> Router {
     let (routes, mut api) = ingest_routes(Arc::clone(&context)).split_for_parts();
-    "Freshet ingest".clone_into(&mut api.info.title);
+    describe(&mut api, "Freshet ingest", "Takes records in and queues them");
     let health = move || {
         let asked = Arc::clone(&context);
         async move { asked.health().await }

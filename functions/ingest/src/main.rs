@@ -7,7 +7,7 @@ use freshet_platform::{Services, Settings, telemetry};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let settings = Settings::from_environment(std::env::vars())?;
+    let settings = Settings::from_process(&[])?;
     telemetry::start_logs(&settings)?;
     let services = Services::open(&settings).await?;
     let context = Arc::new(IngestContext::of_services(&services));

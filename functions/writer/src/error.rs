@@ -3,7 +3,7 @@
 use freshet_catalog::CatalogError;
 use freshet_decode::DecodeError;
 use freshet_queue::QueueError;
-use freshet_store::StoreError;
+use freshet_queue::progress::ProgressError;
 use freshet_table::TableError;
 
 /// Why records could not be written to one table.
@@ -41,24 +41,9 @@ pub enum WriteError {
     /// The queue can't be read.
     #[error("the queue can't be read")]
     Queue(#[from] QueueError),
-    /// The partition's progress can't be read or written.
-    #[error("the progress of partition {partition} can't be kept")]
-    Progress {
-        /// The partition.
-        partition: u32,
-        /// Why.
-        #[source]
-        source: StoreError,
-    },
-    /// The partition's progress is not what was written there.
-    #[error("the progress of partition {partition} can't be understood")]
-    ProgressFormat {
-        /// The partition.
-        partition: u32,
-        /// Why.
-        #[source]
-        source: serde_json::Error,
-    },
+    /// How far the partition has been followed can't be known or kept.
+    #[error(transparent)]
+    Progress(#[from] ProgressError),
     /// A table can't be written for now.
     #[error("table {table} can't be written")]
     Table {
@@ -83,8 +68,7 @@ impl WriteError {
         match self {
             Self::Catalog(source) => source.is_temporary(),
             Self::Queue(source) => source.is_temporary(),
-            Self::Progress { source, .. } => source.is_temporary(),
-            Self::ProgressFormat { .. } => false,
+            Self::Progress(source) => source.is_temporary(),
             Self::Table { source, .. } => source.is_temporary(),
             Self::Contended { .. } => true,
         }

@@ -15,7 +15,7 @@ use metrics::{counter, histogram};
 use tracing::{info, warn};
 
 use crate::join::{self, join_tables_of};
-use crate::progress::{self, JoinedTable, Loaded};
+use freshet_queue::progress::{self, JoinedTable, Loaded};
 use crate::{TableWriteError, WriteError, WriterContext};
 
 /// How much is read from the queue at once to fill a gap.

@@ -10,7 +10,7 @@ use metrics::counter;
 use tracing::{debug, error};
 
 use crate::handler::{READ, tables_of, write_table};
-use crate::progress::{self, JoinedTable, Loaded, Progress};
+use freshet_queue::progress::{self, JoinedTable, Loaded, Progress};
 use crate::{TableWriteError, WriteError, WriterContext};
 
 /// What a table is called in a [`Progress`].
@@ -66,7 +66,7 @@ pub(crate) async fn join_tables_of(
     if progress == loaded.progress {
         return Ok(true);
     }
-    progress::advance(&*context.store, context.queue.topic(), partition, loaded, &progress).await
+    Ok(progress::advance(&*context.store, context.queue.topic(), partition, loaded, &progress).await?)
 }
 
 fn is_to_join(context: &WriterContext, progress: &Progress, table_identity: &str, table: &Table) -> bool {

@@ -8,7 +8,7 @@
 //!   that follow the partition, and catches up from the queue when it can be written again.
 //!
 //! Data goes: [`PartitionBatch`](freshet_queue::PartitionBatch) → the part that continues the partition's
-//! [`Progress`](progress::Progress), with what is missing in front of it read from the queue → by stream → by table: decode,
+//! [`Progress`](freshet_queue::progress::Progress), with what is missing in front of it read from the queue → by stream → by table: decode,
 //! failed rows, upsert → the progress is moved, by a compare-and-swap. A crash anywhere before that leaves the progress where
 //! it was, and what was written to a table already is known by the table's own transaction identifiers.
 
@@ -18,7 +18,6 @@ mod error;
 mod event;
 mod handler;
 mod join;
-pub mod progress;
 
 pub use consume::{ConsumeSettings, consume};
 pub use context::WriterContext;

@@ -72,9 +72,10 @@ async fn a_malformed_record_does_not_stop_its_neighbours() {
         newest(&[]).into_iter().chain([("a".to_owned(), vec![1]), ("c".to_owned(), vec![1])]).collect()
     );
     assert_eq!(world.count("latest_failed").await, 3, "each failed row once, whatever is delivered again");
-    let topic = world.services.queue.topic();
-    let ignored = freshet_function_writer::progress::ignored_fields(&*world.services.store, topic, "acme/latest").await;
-    assert_eq!(ignored.unwrap(), 1);
+    let services = &world.services;
+    let partition = records[0].position.partition;
+    let loaded = freshet_queue::progress::load(&*services.store, &*services.queue, partition).await.unwrap();
+    assert_eq!(loaded.progress.joined["acme/latest"].ignored_fields, 1);
 }
 
 /// A batch of few keys, how it is cut, and in which order the parts come, some twice.
