@@ -1,0 +1,240 @@
+//! Why a query has no answer.
+
+use std::fmt;
+use std::time::Duration;
+
+use arrow::error::ArrowError;
+use datafusion::common::SchemaError;
+use datafusion::error::DataFusionError;
+
+use crate::names::{Spellings, nearest};
+
+/// Longest text of `DataFusion`'s or of the caller that an error repeats, in characters.
+const SHOWN: usize = 400;
+
+/// A place in a query's text, both from 1; the column counts characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// From 1.
+    pub line: u64,
+    /// From 1, in characters.
+    pub column: u64,
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}, column {}", self.line, self.column)
+    }
+}
+
+/// Why a query has no answer. Messages are for the one who wrote the query; sources are for the log only.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    /// The text is no SELECT, or more than one statement.
+    #[error("{found} at {position}: write exactly one SELECT (WITH and set operations of SELECTs are allowed)")]
+    NotOneSelect {
+        /// What stands there instead, for people.
+        found: String,
+        /// Where.
+        position: Position,
+    },
+    /// The text is no SQL.
+    #[error("{message} at {position}")]
+    Syntax {
+        /// What the parser met and what it expected.
+        message: String,
+        /// Where.
+        position: Position,
+    },
+    /// The text is longer, deeper or grows larger than what is read.
+    #[error("the query is too complex: {what}")]
+    TooComplex {
+        /// The limit, and what to do.
+        what: String,
+    },
+    /// The database has no table of this name.
+    #[error("unknown table {name:?}{}", hint(nearest.as_deref()))]
+    UnknownTable {
+        /// As in the query.
+        name: String,
+        /// The table that was probably meant.
+        nearest: Option<String>,
+    },
+    /// No table of the query has a column of this name.
+    #[error("unknown column {name:?}{}", hint(nearest.as_deref()))]
+    UnknownColumn {
+        /// As in the query.
+        name: String,
+        /// The column that was probably meant.
+        nearest: Option<String>,
+    },
+    /// A parameter is missing, superfluous or of the wrong kind.
+    #[error("{message}")]
+    Parameter {
+        /// Which, and what would be right.
+        message: String,
+    },
+    /// The SELECT can't be planned: an unknown function, types that don't fit, a column that isn't grouped.
+    #[error("{message}")]
+    Invalid {
+        /// What is wrong.
+        message: String,
+    },
+    /// A value of the data makes the query fail: a division by zero, a text that is no number, an overflow.
+    #[error("{message}")]
+    Data {
+        /// What happened.
+        message: String,
+    },
+    /// The query took longer than it may.
+    #[error(
+        "the query did not end within {} ms: select fewer rows, columns or tables, or filter earlier",
+        timeout.as_millis()
+    )]
+    Timeout {
+        /// What it was given.
+        timeout: Duration,
+    },
+    /// The query needs more memory, or more disk to spill to, than it may take.
+    #[error(
+        "the query needs more memory than it may take: filter earlier, group by fewer values, or join on a more selective condition"
+    )]
+    TooMuchMemory {
+        /// What could not be had.
+        #[source]
+        source: DataFusionError,
+    },
+    /// The result has more bytes than an answer may have.
+    #[error("the result is larger than {limit} bytes: select fewer columns, or set a smaller limit than {rows} rows")]
+    ResultTooLarge {
+        /// Bytes that an answer may have.
+        limit: usize,
+        /// Rows that fit.
+        rows: usize,
+    },
+    /// Files could not be read just now. Temporary: try again.
+    #[error("the tables can't be read at the moment: try again")]
+    Unavailable {
+        /// What failed.
+        #[source]
+        source: DataFusionError,
+    },
+    /// A defect of ours or of `DataFusion`.
+    #[error("the query failed for a reason of the server's own")]
+    Internal {
+        /// What failed.
+        #[source]
+        source: DataFusionError,
+    },
+}
+
+/// What is said of a near name, to be appended to a message.
+pub(crate) fn hint(nearest: Option<&str>) -> String {
+    nearest.map(|near| format!("; did you mean {near:?}?")).unwrap_or_default()
+}
+
+impl QueryError {
+    pub(crate) fn internal(message: impl Into<String>) -> Self {
+        Self::Internal { source: DataFusionError::Internal(message.into()) }
+    }
+
+    /// Tells the meaning of an error of `DataFusion`'s. Column names are told in their tables' spelling.
+    pub(crate) fn of(error: DataFusionError, spellings: &Spellings) -> Self {
+        match meaning(&error) {
+            Meaning::Memory => Self::TooMuchMemory { source: error },
+            Meaning::Files => Self::Unavailable { source: error },
+            Meaning::Defect => Self::Internal { source: error },
+            Meaning::Query(message) => Self::Invalid { message: shown(&message) },
+            Meaning::Data(message) => Self::Data { message: shown(&message) },
+            Meaning::Column(column, known) => Self::UnknownColumn {
+                nearest: nearest(&column, known.iter().map(String::as_str)).map(|name| spellings.of_column(name)),
+                name: capped(&column),
+            },
+        }
+    }
+}
+
+enum Meaning {
+    Memory,
+    Files,
+    Defect,
+    /// The SELECT is wrong.
+    Query(String),
+    /// A value makes it fail.
+    Data(String),
+    /// An unknown column, and the ones in scope.
+    Column(String, Vec<String>),
+}
+
+/// The innermost cause decides: what wraps it says where, and may name files.
+fn meaning(error: &DataFusionError) -> Meaning {
+    match error {
+        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => meaning(inner),
+        DataFusionError::Shared(inner) => meaning(inner),
+        DataFusionError::Collection(all) => all.first().map_or(Meaning::Defect, meaning),
+        DataFusionError::ArrowError(inner, _) => meaning_of_arrow(inner),
+        DataFusionError::SchemaError(inner, _) => meaning_of_schema(inner),
+        DataFusionError::ResourcesExhausted(_) => Meaning::Memory,
+        DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) | DataFusionError::ParquetError(_) => {
+            Meaning::Files
+        }
+        DataFusionError::External(inner) => match inner.downcast_ref::<DataFusionError>() {
+            Some(inner) => meaning(inner),
+            None => inner.downcast_ref::<ArrowError>().map_or(Meaning::Files, meaning_of_arrow),
+        },
+        DataFusionError::SQL(inner, _) => Meaning::Query(inner.to_string()),
+        DataFusionError::Plan(message) | DataFusionError::NotImplemented(message) => Meaning::Query(message.clone()),
+        DataFusionError::Execution(message) => Meaning::Data(message.clone()),
+        _ => Meaning::Defect,
+    }
+}
+
+fn meaning_of_arrow(error: &ArrowError) -> Meaning {
+    match error {
+        ArrowError::ExternalError(inner) => inner.downcast_ref::<DataFusionError>().map_or(Meaning::Files, meaning),
+        ArrowError::IoError(..) | ArrowError::ParquetError(_) | ArrowError::IpcError(_) => Meaning::Files,
+        ArrowError::MemoryError(_) | ArrowError::OffsetOverflowError(_) => Meaning::Memory,
+        ArrowError::DivideByZero => Meaning::Data("division by zero".to_owned()),
+        ArrowError::CastError(message)
+        | ArrowError::ComputeError(message)
+        | ArrowError::ArithmeticOverflow(message)
+        | ArrowError::ParseError(message)
+        | ArrowError::InvalidArgumentError(message)
+        | ArrowError::JsonError(message) => Meaning::Data(message.clone()),
+        _ => Meaning::Defect,
+    }
+}
+
+fn meaning_of_schema(error: &SchemaError) -> Meaning {
+    match error {
+        SchemaError::FieldNotFound { field, valid_fields } => {
+            Meaning::Column(field.name.clone(), valid_fields.iter().map(|valid| valid.name.clone()).collect())
+        }
+        SchemaError::AmbiguousReference { field } => Meaning::Query(format!(
+            "column {:?} is in more than one table: write the table's name or alias before it",
+            field.name
+        )),
+        SchemaError::DuplicateQualifiedField { name, .. } | SchemaError::DuplicateUnqualifiedField { name } => {
+            Meaning::Query(format!("column {name:?} comes more than once: give each a name of its own with AS"))
+        }
+    }
+}
+
+/// One line, without the backtrace, of bounded length, beginning in lower case as our own messages do.
+pub(crate) fn shown(message: &str) -> String {
+    let message = message.split(DataFusionError::BACK_TRACE_SEP).next().unwrap_or_default();
+    let words: Vec<&str> = message.split_whitespace().collect();
+    let line = words.join(" ");
+    let mut characters = line.trim_end_matches('.').chars();
+    let first = characters.next().map(|first| first.to_ascii_lowercase());
+    capped(&first.into_iter().chain(characters).collect::<String>())
+}
+
+/// A text of the caller's, of bounded length.
+pub(crate) fn capped(text: &str) -> String {
+    let mut shown: String = text.chars().take(SHOWN).collect();
+    if shown.len() < text.len() {
+        shown.push('…');
+    }
+    shown
+}

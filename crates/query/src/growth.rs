@@ -1,0 +1,103 @@
+//! How large a plan's expressions become when it is optimized.
+//!
+//! The optimizer puts the expressions of a subquery's columns in the place of their names, in filters and projections
+//! above it. Where each level of subqueries uses the column below it twice (`x + x AS x`), twenty levels make a million
+//! copies, in a time that nothing interrupts. So the size that expressions come to is told, and limited, before.
+
+use datafusion::common::DFSchema;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::logical_expr::{Expr, LogicalPlan};
+
+use crate::QueryError;
+use crate::select::too_complex;
+
+/// Most parts of an expression, names of columns counted as what they stand for: optimizing one that large takes about
+/// half a second.
+const MAX_PARTS: u64 = 10_000;
+/// What a part weighs, and what a value does: lists of thousands of values are usual and cost little.
+const PART: u64 = 20;
+const VALUE: u64 = 1;
+
+/// Refuses a plan of which an expression grows too large.
+pub(crate) fn refuse_growth(plan: &LogicalPlan) -> Result<(), QueryError> {
+    columns(plan).map(|_weights| ())
+}
+
+/// For each column of a plan's output, the weight of the expression that it stands for.
+fn columns(plan: &LogicalPlan) -> Result<Vec<u64>, QueryError> {
+    let mut inputs = Vec::new();
+    for input in plan.inputs() {
+        inputs.push(Input { schema: input.schema(), weights: columns(input)? });
+    }
+    let computed: Vec<u64> =
+        plan.expressions().iter().map(|expression| weight_of(expression, &inputs)).collect::<Result<_, _>>()?;
+    let passed = inputs.iter().flat_map(|input| input.weights.iter().copied());
+    let mut output: Vec<u64> = match plan {
+        LogicalPlan::Projection(_) | LogicalPlan::Aggregate(_) => computed,
+        LogicalPlan::Window(_) => passed.chain(computed).collect(),
+        LogicalPlan::Union(_) => largest(&inputs),
+        _ => passed.collect(),
+    };
+    // Where a node's output has other columns than its inputs and expressions, each may be any of these.
+    let fields = plan.schema().fields().len();
+    if output.len() != fields {
+        let largest = output.iter().copied().max().unwrap_or(PART);
+        output = vec![largest; fields];
+    }
+    Ok(output)
+}
+
+struct Input<'a> {
+    schema: &'a DFSchema,
+    weights: Vec<u64>,
+}
+
+/// Of each column of a union, the largest of its inputs'.
+fn largest(inputs: &[Input<'_>]) -> Vec<u64> {
+    let mut largest: Vec<u64> = Vec::new();
+    for input in inputs {
+        largest.resize(input.weights.len().max(largest.len()), 0);
+        for (most, weight) in largest.iter_mut().zip(&input.weights) {
+            *most = (*most).max(*weight);
+        }
+    }
+    largest
+}
+
+fn weight_of(expression: &Expr, inputs: &[Input<'_>]) -> Result<u64, QueryError> {
+    let mut weight = 0_u64;
+    let mut refused = None;
+    let walked = expression.apply(|part| {
+        let subquery = match part {
+            Expr::ScalarSubquery(subquery) => Some(subquery),
+            Expr::InSubquery(within) => Some(&within.subquery),
+            Expr::Exists(exists) => Some(&exists.subquery),
+            Expr::SetComparison(comparison) => Some(&comparison.subquery),
+            _ => None,
+        };
+        weight = weight.saturating_add(match part {
+            Expr::Column(column) => {
+                let of_input = |input: &Input<'_>| {
+                    let index = input.schema.maybe_index_of_column(column)?;
+                    input.weights.get(index).copied()
+                };
+                inputs.iter().find_map(of_input).unwrap_or(PART)
+            }
+            Expr::Literal(..) => VALUE,
+            _ => PART,
+        });
+        refused = match subquery.map(|subquery| refuse_growth(&subquery.subquery)) {
+            Some(Err(refusal)) => Some(refusal),
+            _ if weight > MAX_PARTS * PART => Some(too_complex(format!(
+                "an expression comes to more than {MAX_PARTS} parts, the columns of subqueries counted as what they stand for"
+            ))),
+            _ => None,
+        };
+        Ok(if refused.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    });
+    match (refused, walked) {
+        (Some(refusal), _) => Err(refusal),
+        (None, Err(source)) => Err(QueryError::Internal { source }),
+        (None, Ok(_)) => Ok(weight),
+    }
+}

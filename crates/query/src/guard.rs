@@ -1,0 +1,213 @@
+//! What a query may not do, and how large it may grow, told from its text before any of it is planned.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{Expr, Ident, ObjectName, Query, Select, Statement, TableFactor, Visit, Visitor};
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan};
+
+use crate::QueryError;
+use crate::error::{Position, capped};
+use crate::select::{location_of_word, position, too_complex};
+
+/// Deepest nesting of parentheses, subqueries and calls: `DataFusion`'s own default.
+pub(crate) const MAX_NESTING: usize = 50;
+/// Most operators and keywords. A chain such as `1 + 1 + …` is as deep a tree as it is long, and what parses and drops
+/// such trees recurses: at 2,000 levels that stays far within a thread's stack.
+pub(crate) const MAX_OPERATORS: usize = 2_000;
+/// Deepest expression, chains included: planning one takes a time that grows with the square of its depth (500 levels:
+/// under a second), and can't be interrupted.
+const MAX_EXPRESSION_DEPTH: usize = 500;
+/// Most SELECTs and tables, each common table expression counted as often as it is used: planning copies it that often,
+/// so that twenty of them, each using the one before twice, would be a million.
+const MAX_EXPANDED: u64 = 200;
+
+/// Functions that stand in FROM; they make rows and read nothing.
+const TABLE_FUNCTIONS: [&str; 2] = ["generate_series", "range"];
+
+/// How many tokens can nest an expression without a parenthesis: all but values, names, commas and parentheses.
+pub(crate) fn operators(tokens: &[TokenWithSpan]) -> usize {
+    let nests = |token: &&TokenWithSpan| match &token.token {
+        Token::Word(word) => word.keyword != Keyword::NoKeyword,
+        Token::Number(..)
+        | Token::SingleQuotedString(_)
+        | Token::DoubleQuotedString(_)
+        | Token::DollarQuotedString(_)
+        | Token::Placeholder(_)
+        | Token::Whitespace(_)
+        | Token::Comma
+        | Token::Period
+        | Token::LParen
+        | Token::RParen
+        | Token::SemiColon
+        | Token::EOF => false,
+        _ => true,
+    };
+    tokens.iter().filter(nests).count()
+}
+
+/// The tables that a query names, after refusing what no SELECT of ours does, and one that grows too large.
+pub(crate) fn survey(query: &Query, tokens: &[TokenWithSpan]) -> Result<Vec<String>, QueryError> {
+    let mut survey = Survey { tokens, scopes: Vec::new(), tables: BTreeSet::new(), expanded: 0, depth: 0 };
+    if let ControlFlow::Break(refusal) = query.visit(&mut survey) {
+        return Err(refusal);
+    }
+    if survey.expanded > MAX_EXPANDED {
+        return Err(too_complex(format!(
+            "it comes to more than {MAX_EXPANDED} SELECTs and tables, each common table expression counted as often as it is used"
+        )));
+    }
+    Ok(survey.tables.into_iter().collect())
+}
+
+/// Walks a query and notes the tables that it names.
+struct Survey<'a> {
+    tokens: &'a [TokenWithSpan],
+    scopes: Vec<Scope>,
+    tables: BTreeSet<String>,
+    expanded: u64,
+    /// Of the expression that is being walked.
+    depth: usize,
+}
+
+/// What a query and the common table expressions in it come to.
+#[derive(Default)]
+struct Scope {
+    expanded: u64,
+    /// The common table expressions of the query's WITH: whose query it is, and its name.
+    with: Vec<(*const Query, String)>,
+    /// Those that have been walked, by name: how much one use of them adds.
+    known: Vec<(String, u64)>,
+}
+
+impl Survey<'_> {
+    fn add(&mut self, amount: u64) {
+        match self.scopes.last_mut() {
+            Some(scope) => scope.expanded = scope.expanded.saturating_add(amount),
+            None => self.expanded = self.expanded.saturating_add(amount),
+        }
+    }
+
+    fn common_table(&self, name: &str) -> Option<u64> {
+        let innermost_first = self.scopes.iter().rev().flat_map(|scope| scope.known.iter().rev());
+        innermost_first.filter(|(known, _)| known == name).map(|(_, expanded)| *expanded).next()
+    }
+
+    fn refuse(&self, keyword: &str) -> ControlFlow<QueryError> {
+        ControlFlow::Break(QueryError::NotOneSelect {
+            found: format!("found {keyword}"),
+            position: position(location_of_word(self.tokens, keyword)),
+        })
+    }
+}
+
+impl Visitor for Survey<'_> {
+    type Break = QueryError;
+
+    /// A statement within a query is one that changes data, in a WITH.
+    fn pre_visit_statement(&mut self, statement: &Statement) -> ControlFlow<QueryError> {
+        self.refuse(match statement {
+            Statement::Insert(_) => "INSERT",
+            Statement::Update(_) => "UPDATE",
+            Statement::Delete(_) => "DELETE",
+            Statement::Merge(_) => "MERGE",
+            _ => "WITH",
+        })
+    }
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<QueryError> {
+        if !query.locks.is_empty() {
+            return self.refuse("FOR");
+        }
+        let mut scope = Scope::default();
+        if let Some(with) = &query.with {
+            for table in &with.cte_tables {
+                let name = normalized(&table.alias.name);
+                scope.with.push((std::ptr::from_ref(table.query.as_ref()), name.clone()));
+                if with.recursive {
+                    // Within itself it stands for the rows of the last round.
+                    scope.known.push((name, 1));
+                }
+            }
+        }
+        self.scopes.push(scope);
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, query: &Query) -> ControlFlow<QueryError> {
+        let expanded = self.scopes.pop().map_or(0, |scope| scope.expanded);
+        if let Some(outer) = self.scopes.last_mut()
+            && let Some((_, name)) = outer.with.iter().find(|(of, _)| std::ptr::eq(*of, query))
+        {
+            outer.known.push((name.clone(), expanded));
+            return ControlFlow::Continue(());
+        }
+        self.add(expanded);
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<QueryError> {
+        self.add(1);
+        if select.into.is_some() { self.refuse("INTO") } else { ControlFlow::Continue(()) }
+    }
+
+    fn pre_visit_expr(&mut self, _expression: &Expr) -> ControlFlow<QueryError> {
+        self.depth += 1;
+        if self.depth <= MAX_EXPRESSION_DEPTH {
+            return ControlFlow::Continue(());
+        }
+        ControlFlow::Break(too_complex(format!(
+            "an expression of it is a chain of more than {MAX_EXPRESSION_DEPTH} operators: write IN (…) for many comparisons"
+        )))
+    }
+
+    fn post_visit_expr(&mut self, _expression: &Expr) -> ControlFlow<QueryError> {
+        self.depth = self.depth.saturating_sub(1);
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<QueryError> {
+        match factor {
+            TableFactor::Table { name, args: Some(_), .. } | TableFactor::Function { name, .. } => {
+                let function = name.to_string().to_ascii_lowercase();
+                if !TABLE_FUNCTIONS.contains(&function.as_str()) {
+                    let message = format!(
+                        "{} at {} is no function that makes a table; there are {}",
+                        capped(&name.to_string()),
+                        place_of(name),
+                        TABLE_FUNCTIONS.join(" and ")
+                    );
+                    return ControlFlow::Break(QueryError::Invalid { message });
+                }
+                self.add(1);
+            }
+            TableFactor::Table { name, args: None, .. } => {
+                let table = table_name(name);
+                let common = self.common_table(&table);
+                self.add(common.unwrap_or(1));
+                if common.is_none() {
+                    self.tables.insert(table);
+                }
+            }
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn place_of(name: &ObjectName) -> Position {
+    let first = name.0.first().and_then(|part| part.as_ident());
+    position(first.map_or(Location::new(1, 1), |ident| ident.span.start))
+}
+
+/// As the planner normalizes: without quotes in lower case. A name of several parts keeps its points and so is no table.
+fn table_name(name: &ObjectName) -> String {
+    let parts: Vec<String> =
+        name.0.iter().map(|part| part.as_ident().map_or_else(|| part.to_string(), normalized)).collect();
+    parts.join(".")
+}
+
+fn normalized(ident: &Ident) -> String {
+    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_ascii_lowercase() }
+}

@@ -1,0 +1,110 @@
+//! The tables of a query, as its SQL sees them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema};
+use datafusion::catalog::view::ViewTable;
+use datafusion::catalog::{MemorySchemaProvider, SchemaProvider, TableProvider};
+use datafusion::common::{Column, ScalarValue, TableReference};
+use datafusion::datasource::empty::EmptyTable;
+use datafusion::datasource::provider_as_source;
+use datafusion::error::DataFusionError;
+use datafusion::logical_expr::{Expr, LogicalPlanBuilder, cast, lit};
+
+use crate::cells::json_mark;
+use crate::names::{Spellings, find_table};
+use crate::{QueryError, Select};
+
+/// One table that a query may read.
+#[derive(Clone)]
+pub struct QueryTable {
+    /// Its name in SQL.
+    pub name: String,
+    /// Its rows.
+    pub provider: Arc<dyn TableProvider>,
+    /// The columns that queries see, in their order. One that the provider lacks is NULL in all rows; what the provider
+    /// has beyond them is shown to no query and reached by none.
+    pub columns: Vec<TableColumn>,
+}
+
+/// One column that queries see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableColumn {
+    /// Its name.
+    pub name: String,
+    /// Its type, where the provider doesn't tell it.
+    pub data_type: DataType,
+    /// Whether its text is JSON: the type of a result's column says so.
+    pub json: bool,
+}
+
+impl QueryTable {
+    /// A table without rows.
+    #[must_use]
+    pub fn empty(name: String, columns: Vec<TableColumn>) -> Self {
+        let fields = columns.iter().map(|column| Field::new(&column.name, column.data_type.clone(), true));
+        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        Self { name, provider: Arc::new(EmptyTable::new(schema)), columns }
+    }
+}
+
+impl fmt::Debug for QueryTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("QueryTable").field("name", &self.name).field("columns", &self.columns).finish_non_exhaustive()
+    }
+}
+
+impl Select {
+    /// Which of the `known` tables the query reads, each once.
+    ///
+    /// # Errors
+    /// [`QueryError::UnknownTable`] with the nearest known name.
+    pub fn find_tables<'a>(&self, known: &'a [String]) -> Result<Vec<&'a String>, QueryError> {
+        let mut found: Vec<&String> =
+            self.tables().iter().map(|name| find_table(name, known)).collect::<Result<_, _>>()?;
+        found.sort_unstable();
+        found.dedup();
+        Ok(found)
+    }
+}
+
+pub(crate) fn spellings(tables: &[QueryTable]) -> Spellings {
+    Spellings::of(tables.iter().map(|table| {
+        let columns = table.columns.iter().map(|column| column.name.as_str()).collect();
+        (table.name.as_str(), columns)
+    }))
+}
+
+/// The schema in which a query is planned: its tables under the names of the [`Spellings`].
+pub(crate) fn schema_of(
+    tables: &[QueryTable],
+    spellings: &Spellings,
+) -> Result<Arc<dyn SchemaProvider>, DataFusionError> {
+    let schema = MemorySchemaProvider::new();
+    for table in tables {
+        let name = spellings.planned(&table.name).unwrap_or(&table.name);
+        schema.register_table(name.to_owned(), Arc::new(table.view(spellings)?))?;
+    }
+    Ok(Arc::new(schema))
+}
+
+impl QueryTable {
+    /// The planner sees the view's columns only, and puts its plan in place of it: filters, projections and limits
+    /// reach the provider as if it were named itself.
+    fn view(&self, spellings: &Spellings) -> Result<ViewTable, DataFusionError> {
+        let source = TableReference::bare(self.name.as_str());
+        let stored = self.provider.schema();
+        let columns = self.columns.iter().map(|column| {
+            let value = match stored.index_of(&column.name) {
+                Ok(_stored) => Expr::Column(Column::new(Some(source.clone()), &column.name)),
+                Err(_absent) => cast(lit(ScalarValue::Null), column.data_type.clone()),
+            };
+            let planned = spellings.planned(&column.name).unwrap_or(&column.name);
+            value.alias_with_metadata(planned, column.json.then(json_mark))
+        });
+        let columns: Vec<Expr> = columns.collect();
+        let scan = LogicalPlanBuilder::scan(source, provider_as_source(Arc::clone(&self.provider)), None)?;
+        Ok(ViewTable::new(scan.project(columns)?.build()?, None))
+    }
+}

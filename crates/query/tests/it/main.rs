@@ -1,0 +1,9 @@
+//! SQL over tables in memory.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+
+mod limits;
+mod names;
+mod parameters;
+mod refusals;
+mod results;
+mod support;

@@ -1,0 +1,59 @@
+//! What the caller is told: of its query, what is wrong with it; of what queries need and fails, no more than whether to
+//! try again. The cause of that goes to the log.
+
+use std::time::Duration;
+
+use freshet_catalog::CatalogError;
+use freshet_http::Problem;
+use freshet_query::QueryError;
+use freshet_table::TableError;
+
+/// When to try again after something could not be reached.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
+
+/// 503 where the store may come back, else 500.
+pub(crate) fn of_catalog(error: &CatalogError) -> Problem {
+    if error.is_temporary() {
+        tracing::warn!(error = error as &dyn std::error::Error, "the database can't be looked up at the moment");
+        Problem::unavailable("the database can't be looked up at the moment; try again", RETRY_AFTER)
+    } else {
+        tracing::error!(error = error as &dyn std::error::Error, "the database can't be looked up");
+        Problem::internal()
+    }
+}
+
+/// 503 where the files may come back, else 500.
+pub(crate) fn of_table(error: &TableError) -> Problem {
+    if error.is_temporary() {
+        tracing::warn!(error = error as &dyn std::error::Error, "a table can't be opened at the moment");
+        Problem::unavailable("the tables can't be read at the moment; try again", RETRY_AFTER)
+    } else {
+        tracing::error!(error = error as &dyn std::error::Error, "a table can't be opened");
+        Problem::internal()
+    }
+}
+
+/// By meaning: 400 for what the query says, 408 and 413 for what it takes, 503 and 500 for what fails on our side.
+pub(crate) fn of_query(error: &QueryError) -> Problem {
+    let detail = error.to_string();
+    match error {
+        QueryError::NotOneSelect { .. }
+        | QueryError::Syntax { .. }
+        | QueryError::TooComplex { .. }
+        | QueryError::UnknownTable { .. }
+        | QueryError::UnknownColumn { .. }
+        | QueryError::Parameter { .. }
+        | QueryError::Invalid { .. }
+        | QueryError::Data { .. } => Problem::bad_request(detail),
+        QueryError::Timeout { .. } => Problem::timeout(detail),
+        QueryError::TooMuchMemory { .. } | QueryError::ResultTooLarge { .. } => Problem::too_large(detail),
+        QueryError::Unavailable { .. } => {
+            tracing::warn!(error = error as &dyn std::error::Error, "a query could not read its tables");
+            Problem::unavailable("the tables can't be read at the moment; try again", RETRY_AFTER)
+        }
+        QueryError::Internal { .. } => {
+            tracing::error!(error = error as &dyn std::error::Error, "a query failed");
+            Problem::internal()
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! The query function on Lambda, behind an HTTP API.
+
+use std::sync::Arc;
+
+use freshet_function_query::{QueryContext, QueryLimits, router};
+use freshet_platform::{Services, Settings, telemetry};
+use freshet_table::Tables;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let settings = Settings::from_process(&[])?;
+    telemetry::start_logs(&settings)?;
+    let services = Services::open(&settings).await?;
+    let tables = Arc::new(Tables::new(Arc::clone(&services.files), services.root.clone()));
+    let limits = QueryLimits::behind_gateway(&settings.data);
+    let context = Arc::new(QueryContext::of_services(&services, tables, limits)?);
+    lambda_http::run(router(context)).await.map_err(anyhow::Error::from_boxed)
+}
