@@ -135,7 +135,7 @@ pub(crate) struct Send {
     /// Records a request
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) batch: u32,
-    /// Requests at the same time
+    /// Requests at the same time; with 1, records arrive in the file's order, which matters to tables without `order_by`
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub(crate) parallel: u32,
     /// How to show what was sent

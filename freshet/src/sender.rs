@@ -243,7 +243,8 @@ async fn post(
         let url = client.url().to_string();
         let (named, error) = match request.send().await {
             Err(source) if source.is_builder() => return Err(CommandError::Answer { url, reason: source.to_string() }),
-            // The answer may have been lost after the records were queued: sending them again leaves the same tables.
+            // The answer may have been lost after the records were queued. They are queued again then: an upsert stays as it is,
+            // a table that keeps every record has them twice.
             Err(source) => (None, CommandError::NoServer { url, source }),
             Ok(answer) => {
                 let status = answer.status();

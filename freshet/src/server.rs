@@ -50,6 +50,18 @@ impl Running {
         &self.url
     }
 
+    /// Waits until a part of the server has ended, which none does by itself: what is left of it would take records in and write no
+    /// tables, or the other way round.
+    pub(crate) async fn broken(&mut self) -> CommandError {
+        let (what, ended) = tokio::select! {
+            ended = &mut self.http => ("serving HTTP", ended),
+            ended = &mut self.writer => ("writing tables", ended),
+        };
+        CommandError::Failed(
+            ended.err().map_or_else(|| format!("{what} has ended"), |source| format!("{what} has ended: {source}")),
+        )
+    }
+
     /// Waits until the server has stopped: requests in flight answered, the batch in hand written.
     pub(crate) async fn stopped(self) {
         let both = async { tokio::join!(self.http, self.writer, self.metrics) };

@@ -23,6 +23,8 @@ pub(crate) struct Claims {
     pub(crate) iat: i64,
     /// Seconds since 1970.
     pub(crate) exp: i64,
+    /// Seconds since 1970: no token that comes from refreshing this one, over however many refreshes, expires later.
+    pub(crate) refresh_end: i64,
     /// 128 random bits, so that no two tokens are the same.
     pub(crate) jti: String,
 }

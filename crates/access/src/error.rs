@@ -27,6 +27,12 @@ pub enum AccessError {
         /// What is wrong with it, and what would be right.
         reason: &'static str,
     },
+    /// The caller may not have a token of that key.
+    #[error("{reason}")]
+    MayNotIssue {
+        /// Why not, and what would be needed.
+        reason: &'static str,
+    },
     /// There is no API key of that name or id.
     #[error("there is no API key {key:?}")]
     NoSuchKey {

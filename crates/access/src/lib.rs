@@ -7,14 +7,18 @@
 //! Promises:
 //! * [`Access::verify`] does no I/O but for the tenant's definitions, which the catalog keeps in memory for 2 s: a
 //!   revoked or deleted key's tokens are refused everywhere within [`freshet_catalog::SNAPSHOT_MAX_AGE`], and while the
-//!   store can't be reached within [`freshet_catalog::SNAPSHOT_MAX_STALE`], after which every token is refused as
+//!   store can't be reached within [`REVOKED_WITHIN`], after which every token is undecided:
 //!   [`AccessError::Unavailable`].
 //! * A token allows at most what it was issued for *and* what its key allows now: narrowing a key narrows its tokens.
+//! * Who issues tokens for others gains nothing by it ([`Access::issue_to`]): `tokens:issue` alone gives no token that
+//!   may administer or issue, nor one for streams or databases beyond the issuer's own.
+//! * A token that fell into wrong hands does not become one for longer: refreshed, it gives tokens for at most its own
+//!   lifetime, and none beyond [`MAX_TOKEN_LIFETIME`] after the first of them was issued.
 //! * Secrets and tokens are [`secrecy::SecretString`]s: no log, error or `Debug` shows one. A secret is known once,
 //!   when it is made.
 //!
 //! Data goes: bearer token → [`Access::verify`] → [`Principal`], which handlers ask what it may. And: client id and
-//! secret → [`Access::authenticate`] → [`Access::issue`] → token.
+//! secret → [`Access::authenticate`] → [`Access::issue`] → token. And: principal and key → [`Access::issue_to`] → token.
 
 mod claims;
 mod error;
@@ -34,7 +38,7 @@ pub use keys::{KeySecrets, KnownKey, NewSecret};
 pub use principal::Principal;
 pub use secret::PREVIOUS_SECRET_LIFETIME;
 pub use signing::{SigningKey, SigningKeyError};
-pub use tokens::{MAX_TOKEN_BYTES, MAX_TOKEN_LIFETIME};
+pub use tokens::{IssuedToken, MAX_TOKEN_BYTES, MAX_TOKEN_LIFETIME, REVOKED_WITHIN};
 
 /// API keys and tokens of all tenants.
 #[derive(Debug)]

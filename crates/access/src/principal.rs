@@ -3,6 +3,9 @@
 use freshet_catalog::ApiKey;
 use freshet_model::{ApiKeyId, ResourceName, Scope, TenantId};
 
+use crate::AccessError;
+use crate::claims::Claims;
+
 /// Who calls, and what they may do now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
@@ -18,14 +21,20 @@ pub struct Principal {
     pub streams: Option<Vec<ResourceName>>,
     /// The databases that it may query, by name; none: every database of the tenant.
     pub databases: Option<Vec<ResourceName>>,
+    /// For how many seconds its token was issued.
+    pub(crate) token_lifetime: i64,
+    /// Seconds since 1970: no token that comes from refreshing its token expires later.
+    pub(crate) refresh_end: i64,
 }
 
 impl Principal {
-    /// The holder of a token with these scopes, of a key as it is now.
-    pub(crate) fn new(tenant: TenantId, key: &ApiKey, token_scopes: &[Scope]) -> Self {
-        let scopes = token_scopes.iter().copied().filter(|scope| key.definition.scopes.contains(scope)).collect();
+    /// The holder of a token with these claims, of a key as it is now.
+    pub(crate) fn new(claims: Claims, key: &ApiKey) -> Self {
+        let scopes = claims.scopes.into_iter().filter(|scope| key.definition.scopes.contains(scope)).collect();
         Self {
-            tenant,
+            tenant: claims.tenant,
+            token_lifetime: claims.exp.saturating_sub(claims.iat),
+            refresh_end: claims.refresh_end,
             key_id: key.id.clone(),
             key_name: key.name.clone(),
             scopes,
@@ -51,8 +60,44 @@ impl Principal {
     pub fn may_query(&self, database: &str) -> bool {
         self.has(Scope::TablesQuery) && allows(self.databases.as_deref(), database)
     }
+
+    /// Whether it may have tokens of another key of its tenant: such that it can't do more with them than was meant for
+    /// an issuer. An admin could give itself any right, so nothing is kept from it here.
+    pub(crate) fn check_may_issue_for(&self, key: &ApiKey) -> Result<(), AccessError> {
+        let refused = |reason| Err(AccessError::MayNotIssue { reason });
+        let wanted = &key.definition;
+        if !self.has(Scope::TokensIssue) {
+            return refused("the token lacks the scope tokens:issue, and the API key is not its own");
+        }
+        if self.has(Scope::Admin) {
+            return Ok(());
+        }
+        if wanted.scopes.iter().any(|scope| matches!(scope, Scope::Admin | Scope::TokensIssue)) {
+            return refused(
+                "the API key has the scope admin or tokens:issue; issuing for such a key, unless it is the token's own, takes admin besides tokens:issue",
+            );
+        }
+        if wanted.scopes.contains(&Scope::StreamsWrite) && !covers(self.streams.as_deref(), wanted.streams.as_deref()) {
+            return refused("the API key may write to streams that the token's own key is not allowed");
+        }
+        if wanted.scopes.contains(&Scope::TablesQuery)
+            && !covers(self.databases.as_deref(), wanted.databases.as_deref())
+        {
+            return refused("the API key may query databases that the token's own key is not allowed");
+        }
+        Ok(())
+    }
 }
 
 fn allows(names: Option<&[ResourceName]>, asked: &str) -> bool {
     names.is_none_or(|names| names.iter().any(|name| name.as_str() == asked))
+}
+
+/// Whether a grant holds all of another; none is everything.
+fn covers(grant: Option<&[ResourceName]>, wanted: Option<&[ResourceName]>) -> bool {
+    match (grant, wanted) {
+        (None, _) => true,
+        (Some(_), None) => false,
+        (Some(grant), Some(wanted)) => wanted.iter().all(|name| grant.contains(name)),
+    }
 }

@@ -14,8 +14,8 @@ use crate::{CatalogError, TenantCatalog};
 /// How old a snapshot may be before the store is asked whether something changed: the time within which a change is
 /// seen everywhere (in the process that made it, at once).
 pub const SNAPSHOT_MAX_AGE: Duration = Duration::from_secs(2);
-/// How long a snapshot serves while the store can't be reached. It bounds for how long a revoked key or a changed
-/// definition may go unnoticed in an outage.
+/// How long a snapshot serves while the store can't be reached. It bounds for how long a changed definition may go
+/// unnoticed in an outage; who can't wait for so long names a shorter time ([`crate::Catalog::snapshot_within`]).
 pub const SNAPSHOT_MAX_STALE: Duration = Duration::from_mins(10);
 /// How long a request waits for the store to say whether something changed, before a snapshot that is there serves.
 const REVISION_TIMEOUT: Duration = Duration::from_secs(2);
@@ -49,17 +49,24 @@ pub(crate) struct Cache {
 }
 
 impl Cache {
-    /// The definitions of a tenant, not older than [`SNAPSHOT_MAX_AGE`], or than [`SNAPSHOT_MAX_STALE`] while the store
-    /// can't be reached.
-    pub(crate) async fn get(&self, store: &dyn Store, tenant: &TenantId) -> Result<Arc<TenantCatalog>, CatalogError> {
+    /// The definitions of a tenant, not older than [`SNAPSHOT_MAX_AGE`], or than `max_stale` while the store can't be
+    /// reached.
+    pub(crate) async fn get(
+        &self,
+        store: &dyn Store,
+        tenant: &TenantId,
+        max_stale: Duration,
+    ) -> Result<Arc<TenantCatalog>, CatalogError> {
         let slot = self.slot(tenant);
         let mut slot = slot.lock().await;
-        if let Some(known) = slot.known.as_ref().filter(|known| known.confirmed_at.elapsed() < SNAPSHOT_MAX_AGE) {
+        let max_age = SNAPSHOT_MAX_AGE.min(max_stale);
+        if let Some(known) = slot.known.as_ref().filter(|known| known.confirmed_at.elapsed() < max_age) {
             return Ok(Arc::clone(&known.catalog));
         }
         if slot.failed_at.is_some_and(|failed_at| failed_at.elapsed() < RETRY_AFTER) {
             return slot.stale(
                 Instant::now(),
+                max_stale,
                 CatalogError::Unavailable { reason: "the store could not be reached a moment ago" },
             );
         }
@@ -72,7 +79,7 @@ impl Cache {
             Err(error) if error.is_temporary() => {
                 slot.failed_at = Some(Instant::now());
                 tracing::warn!(tenant = %tenant, error = &error as &dyn std::error::Error, "the catalog could not be refreshed");
-                slot.stale(Instant::now(), error)
+                slot.stale(Instant::now(), max_stale, error)
             }
             Err(error) => Err(error),
         }
@@ -98,11 +105,14 @@ impl Cache {
 
 impl Slot {
     /// What serves while the store can't be reached.
-    fn stale(&self, now: Instant, error: CatalogError) -> Result<Arc<TenantCatalog>, CatalogError> {
+    fn stale(
+        &self,
+        now: Instant,
+        max_stale: Duration,
+        error: CatalogError,
+    ) -> Result<Arc<TenantCatalog>, CatalogError> {
         match &self.known {
-            Some(known) if now.duration_since(known.confirmed_at) < SNAPSHOT_MAX_STALE => {
-                Ok(Arc::clone(&known.catalog))
-            }
+            Some(known) if now.duration_since(known.confirmed_at) < max_stale => Ok(Arc::clone(&known.catalog)),
             _ => Err(error),
         }
     }
@@ -124,18 +134,23 @@ async fn refresh(store: &dyn Store, tenant: &TenantId, known: Option<&Known>) ->
 
 #[cfg(test)]
 mod tests {
+    use rstest::rstest;
+
     use super::*;
 
+    #[rstest]
+    #[case::of_definitions(SNAPSHOT_MAX_STALE)]
+    #[case::of_who_may_call(Duration::from_mins(1))]
     #[tokio::test]
-    async fn a_snapshot_serves_through_an_outage_of_ten_minutes_and_no_longer() {
+    async fn a_snapshot_serves_through_an_outage_of_so_long_and_no_longer(#[case] max_stale: Duration) {
         let tenant = TenantId::parse("acme").unwrap();
         let catalog = Arc::new(TenantCatalog::of(tenant, std::iter::empty()).unwrap());
         let confirmed_at = Instant::now();
         let slot =
             Slot { known: Some(Known { catalog, revision: Revision::default(), confirmed_at }), failed_at: None };
         let outage = || CatalogError::Unavailable { reason: "a test" };
-        assert!(slot.stale(confirmed_at + SNAPSHOT_MAX_STALE - Duration::from_secs(1), outage()).is_ok());
-        let refusal = slot.stale(confirmed_at + SNAPSHOT_MAX_STALE, outage()).unwrap_err();
+        assert!(slot.stale(confirmed_at + max_stale - Duration::from_secs(1), max_stale, outage()).is_ok());
+        let refusal = slot.stale(confirmed_at + max_stale, max_stale, outage()).unwrap_err();
         assert!(matches!(refusal, CatalogError::Unavailable { .. }), "{refusal}");
     }
 

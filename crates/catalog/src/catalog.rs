@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use freshet_model::{Definition, Problem, Problems, ResourceKind, TenantId};
 use freshet_store::{MAX_TRANSACTION, Store, StoreError, Write};
 use jiff::Timestamp;
 
-use crate::cache::Cache;
+use crate::cache::{Cache, SNAPSHOT_MAX_STALE};
 use crate::change::{Outcome, Wish, Wishes, evaluate};
 use crate::resource::{Identity, Kept, check_name, decode};
 use crate::state::{Revision, State, key, list, tenants};
@@ -111,11 +112,22 @@ impl Catalog {
     }
 
     /// All definitions of a tenant, as they were at most [`crate::SNAPSHOT_MAX_AGE`] ago; while the store can't be
-    /// reached, at most
-    /// [`crate::SNAPSHOT_MAX_STALE`] ago. What this catalog itself wrote is in it at once. A tenant without resources
-    /// is empty.
+    /// reached, at most [`SNAPSHOT_MAX_STALE`] ago. What this catalog itself wrote is in it at once. A tenant without
+    /// resources is empty.
     pub async fn snapshot(&self, tenant: &TenantId) -> Result<Arc<TenantCatalog>, CatalogError> {
-        self.cache.get(self.store.as_ref(), tenant).await
+        self.snapshot_within(tenant, SNAPSHOT_MAX_STALE).await
+    }
+
+    /// As [`Catalog::snapshot`], but while the store can't be reached, as they were less than `max_age` ago.
+    ///
+    /// # Errors
+    /// The store's, and [`CatalogError::Unavailable`], where that can't be had.
+    pub async fn snapshot_within(
+        &self,
+        tenant: &TenantId,
+        max_age: Duration,
+    ) -> Result<Arc<TenantCatalog>, CatalogError> {
+        self.cache.get(self.store.as_ref(), tenant, max_age).await
     }
 
     /// Every tenant that has or had a resource, by name.

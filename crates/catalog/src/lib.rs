@@ -8,7 +8,7 @@
 //! * A change happens wholly or not at all, also one of many resources ([`Catalog::apply`]).
 //! * A refusal lists everything that is wrong, each with its path in the document.
 //! * Readers on the path of every record ([`Catalog::snapshot`]) need the store once every [`SNAPSHOT_MAX_AGE`], and
-//!   live through an outage of it for [`SNAPSHOT_MAX_STALE`].
+//!   live through an outage of it for [`SNAPSHOT_MAX_STALE`], or for as long as they say ([`Catalog::snapshot_within`]).
 //!
 //! Data goes: a resource file or the body of an admin call → [`ResourceFile`] and [`freshet_model::Definition`]s → a
 //! [`Plan`] → the store → a [`TenantCatalog`] that ingest, the writer and queries look things up in.

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
-use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
 
 use crate::Problem;
 
@@ -18,27 +18,59 @@ pub const BODY_TIME_LIMIT: Duration = Duration::from_secs(30);
 /// # Errors
 /// 413 that names the limit, 408 where the body didn't come in time, 400 where the connection broke or the transfer coding is wrong.
 pub async fn read_body(body: Body, limit: usize) -> Result<Bytes, Problem> {
-    read_body_within(body, limit, BODY_TIME_LIMIT).await
+    read_body_reserving(body, limit, |_bytes| Ok(())).await
 }
 
-async fn read_body_within(body: Body, limit: usize, time_limit: Duration) -> Result<Bytes, Problem> {
-    let too_large = || {
-        Problem::too_large(format!("the body has more than {} bytes, the most that a request may have", grouped(limit)))
-    };
+/// As [`read_body`], and asks `reserve` for the memory of each piece that came, in bytes, before it is kept: for who
+/// bounds what all bodies together hold. What a caller merely announces reserves nothing.
+///
+/// # Errors
+/// Those of [`read_body`], and what `reserve` refuses with, which ends the reading.
+pub async fn read_body_reserving(
+    body: Body,
+    limit: usize,
+    reserve: impl FnMut(usize) -> Result<(), Problem>,
+) -> Result<Bytes, Problem> {
+    read_body_within(body, limit, BODY_TIME_LIMIT, reserve).await
+}
+
+async fn read_body_within(
+    body: Body,
+    limit: usize,
+    time_limit: Duration,
+    reserve: impl FnMut(usize) -> Result<(), Problem>,
+) -> Result<Bytes, Problem> {
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if announced > limit {
-        return Err(too_large());
+        return Err(too_large(limit));
     }
-    let read = tokio::time::timeout(time_limit, Limited::new(body, limit).collect()).await;
-    match read {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-        Ok(Err(_)) => Err(Problem::bad_request("the body broke off before its end")),
-        Err(_elapsed) => Err(Problem::timeout(format!(
-            "the body did not come within {} seconds; send less at once",
-            time_limit.as_secs()
-        ))),
+    tokio::time::timeout(time_limit, collect(body, limit, reserve)).await.map_err(|_elapsed| {
+        Problem::timeout(format!("the body did not come within {} seconds; send less at once", time_limit.as_secs()))
+    })?
+}
+
+/// The pieces are copied together as they come: kept as they are, bodies in pieces of a byte would take many times their
+/// size.
+async fn collect(
+    mut body: Body,
+    limit: usize,
+    mut reserve: impl FnMut(usize) -> Result<(), Problem>,
+) -> Result<Bytes, Problem> {
+    let mut collected = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_broken| Problem::bad_request("the body broke off before its end"))?;
+        let Ok(piece) = frame.into_data() else { continue };
+        if piece.len() > limit.saturating_sub(collected.len()) {
+            return Err(too_large(limit));
+        }
+        reserve(piece.len())?;
+        collected.extend_from_slice(&piece);
     }
+    Ok(collected.freeze())
+}
+
+fn too_large(limit: usize) -> Problem {
+    Problem::too_large(format!("the body has more than {} bytes, the most that a request may have", grouped(limit)))
 }
 
 /// A number as people read it: `1,000,000`.
@@ -65,7 +97,7 @@ mod tests {
     #[tokio::test]
     async fn a_body_that_stalls_is_given_up() {
         let stalled = Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>());
-        let problem = read_body_within(stalled, 10, Duration::from_millis(5)).await.unwrap_err();
+        let problem = read_body_within(stalled, 10, Duration::from_millis(5), |_| Ok(())).await.unwrap_err();
         assert_eq!(problem.kind(), ProblemKind::Timeout);
     }
 

@@ -2,7 +2,8 @@
 //!
 //! * [`Problem`]: the one error answer (RFC 9457), made by meaning, never from text of a library or a cause.
 //! * [`with_common_layers`]: request ids, one log line a request, panics and framework errors as problems, safe headers.
-//! * [`read_body`]: the one way to read a body, with a cap in bytes and in time; [`JsonBody`] on top of it.
+//! * [`read_body`]: the one way to read a body, with a cap in bytes and in time; [`JsonBody`] on top of it;
+//!   [`read_body_reserving`] for who bounds what all bodies hold together.
 //! * [`authorize`]: bearer, scope and tenant header, in the order of the contract: 401, then 403, then the tenant's 400 and 403.
 //! * [`service_routes`]: `GET /health` and `GET /openapi.json`.
 //!
@@ -20,7 +21,7 @@ mod problem;
 mod service;
 
 pub use authorization::{TenantHeader, authenticate, authorize, check_tenant, require_scope};
-pub use body::{BODY_TIME_LIMIT, grouped, read_body};
+pub use body::{BODY_TIME_LIMIT, grouped, read_body, read_body_reserving};
 pub use json::{JsonBody, MAX_JSON_BYTES, media_type, parse_json};
 pub use layers::{REQUEST_ID_HEADER, with_common_layers};
 pub use problem::{Problem, ProblemItem, ProblemKind};

@@ -20,7 +20,8 @@ pub enum Scope {
     /// Look profiles up.
     #[serde(rename = "profiles:read")]
     ProfilesRead,
-    /// Issue tokens for any key of the tenant.
+    /// Issue tokens for any key of the tenant that has neither this scope nor `admin`, and no streams and databases
+    /// beyond the issuer's own; together with `admin`, for any key.
     #[serde(rename = "tokens:issue")]
     TokensIssue,
     /// Change and see all resources of the tenant.

@@ -53,6 +53,22 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + '
     tokio::task::spawn_blocking(work).await.map_err(|source| Error::JoinError { source })?
 }
 
+/// Makes a directory and what it lies in, each on disk in the one that it lies in.
+fn make_directory(directory: &FilePath) -> io::Result<()> {
+    if directory.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = directory.parent() {
+        make_directory(parent)?;
+    }
+    match std::fs::create_dir(directory) {
+        // Another writer has made it at the same time.
+        Err(source) if source.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made,
+    }?;
+    sync_directory_of(directory)
+}
+
 fn sync_directory_of(path: &FilePath) -> io::Result<()> {
     path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
 }
@@ -60,7 +76,7 @@ fn sync_directory_of(path: &FilePath) -> io::Result<()> {
 /// Writes a file beside its place, syncs it, and only then gives it its name: no reader and no crash sees a part of it.
 fn put_synced(path: &FilePath, staged: &FilePath, payload: &PutPayload, only_if_absent: bool) -> io::Result<()> {
     if let Some(directory) = path.parent() {
-        std::fs::create_dir_all(directory)?;
+        make_directory(directory)?;
     }
     let named = File::create_new(staged)
         .and_then(|mut file| {
@@ -109,8 +125,10 @@ impl ObjectStore for DurableDirectory {
         location: &Path,
         options: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
-        let upload = self.0.put_multipart_opts(location, options).await?;
         let path = self.0.path_to_filesystem(location)?;
+        let directory = path.parent().map(FilePath::to_path_buf);
+        blocking(move || directory.map_or(Ok(()), |directory| make_directory(&directory)).map_err(generic)).await?;
+        let upload = self.0.put_multipart_opts(location, options).await?;
         Ok(Box::new(SyncedUpload { upload, path }))
     }
 

@@ -400,10 +400,9 @@ mod tests {
     #[test]
     fn the_documentation_lists_every_variable() {
         let documentation = include_str!("../../../docs/configuration.md");
-        for (name, what) in VARIABLES {
-            let row = format!("| `{name}` | {what} |");
-            assert!(documentation.contains(&row), "docs/configuration.md lacks the row: {row}");
-        }
+        let listed: Vec<&str> = documentation.lines().filter(|line| line.starts_with("| `FRESHET_")).collect();
+        let rows: Vec<String> = VARIABLES.iter().map(|(name, what)| format!("| `{name}` | {what} |")).collect();
+        assert_eq!(listed, rows);
     }
 
     #[test]

@@ -51,11 +51,15 @@ impl Shard {
     #[must_use]
     pub fn partition(&self, partitions: u32) -> u32 {
         let bytes = self.tenant.as_str().bytes().chain([b'/']).chain(self.stream.as_str().bytes());
-        let hash =
-            bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+        let hash = fnv1a(bytes);
         let slot = hash.wrapping_add(u64::from(self.shard)) % u64::from(partitions.max(1));
         u32::try_from(slot).unwrap_or(0)
     }
+}
+
+/// The 64-bit FNV-1a hash: the same in every version and on every machine, which Rust's own hashers don't promise.
+pub fn fnv1a(bytes: impl Iterator<Item = u8>) -> u64 {
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// The bounds of a partition.

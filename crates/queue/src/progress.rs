@@ -47,7 +47,7 @@ impl ProgressError {
     }
 }
 
-/// One table that follows a partition.
+/// One table that follows, or has followed, a partition.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JoinedTable {
     /// Records received before this are not for it; none: all are.
@@ -55,15 +55,18 @@ pub struct JoinedTable {
     pub start_at: Option<Timestamp>,
     /// Fields of its records that no column names, so far.
     pub ignored_fields: u64,
+    /// Whether it has stopped following: it is inactive, or could not be written. It catches up before it follows again.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub left: bool,
 }
 
 /// How far the tables have followed a partition. One item in the store holds all of it, so that a table can't join while a
 /// batch that left it out moves on: one of the two loses the compare-and-swap and looks again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
-    /// Every record below this offset is in every table of `joined` that it is for.
+    /// Every record below this offset is in every table of `joined` that it is for and that has not left.
     pub next_offset: u64,
-    /// The tables that follow, by `tenant/table`.
+    /// The tables that follow or have followed, by `tenant/table`.
     pub joined: BTreeMap<String, JoinedTable>,
 }
 

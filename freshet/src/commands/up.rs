@@ -27,27 +27,29 @@ pub(crate) async fn run(connection: &Connection, up: &Up) -> Result<(), CommandE
     let tenant = connection.tenant.clone().or(file_tenant).unwrap_or_else(|| DEFAULT_TENANT.to_owned());
     let tenant = TenantId::parse(&tenant).map_err(|wrong| CommandError::Input(wrong.to_string()))?;
     let stop = CancellationToken::new();
-    let running = server::start(&settings, up.listen, &tenant, stop.clone()).await?;
+    let mut running = server::start(&settings, up.listen, &tenant, stop.clone()).await?;
+    let url = running.url().to_owned();
     let ready = async {
         if let Some(resources) = resources {
-            let connection =
-                Connection { url: None, token: None, tenant: Some(tenant.to_string()), data: connection.data.clone() };
-            let client = Client::connect(&connection).await?;
+            let client = Client::connect(&of_tenant(connection, &tenant)).await?;
             apply::apply_all(&client, &resources, false).await?;
         }
-        output::line(format!("freshet is ready at {}", running.url()));
-        Ok(())
+        output::line(format!("freshet is ready at {url}"));
+        std::future::pending::<Result<(), CommandError>>().await
     };
     let result = tokio::select! {
         result = ready => result,
+        broken = running.broken() => return Err(broken),
         () = server::interrupted() => Ok(()),
     };
-    if result.is_ok() && !stop.is_cancelled() {
-        server::interrupted().await;
-    }
     stop.cancel();
     running.stopped().await;
     result
+}
+
+/// The server that has just started here, as a tenant's admin.
+fn of_tenant(connection: &Connection, tenant: &TenantId) -> Connection {
+    Connection { url: None, token: None, tenant: Some(tenant.to_string()), data: connection.data.clone() }
 }
 
 /// The environment's settings, with the data directory that the command line names.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::body::{Body, HttpBody};
+use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -11,7 +11,7 @@ use axum::{Extension, Json};
 use bytes::Bytes;
 use freshet_catalog::Stream;
 use freshet_decode::{ContentEncoding, SplitLimits, decompress, split_records};
-use freshet_http::{Problem, TenantHeader, authorize, grouped, read_body};
+use freshet_http::{Problem, TenantHeader, authorize, grouped, read_body_reserving};
 use freshet_model::{Record, RecordHeaders, RequestId, Scope, StreamId, TenantId};
 use freshet_queue::Shard;
 use metrics::{counter, histogram};
@@ -21,7 +21,7 @@ use tokio::time::timeout;
 use tracing::Span;
 
 use crate::content::Content;
-use crate::limits::{MAX_BODY_BYTES, MAX_DECOMPRESSED_BYTES, MAX_RECORD_BYTES, MAX_RECORDS, Memory, Reserved};
+use crate::limits::{MAX_BODY_BYTES, MAX_DECOMPRESSED_BYTES, MAX_RECORD_BYTES, MAX_RECORDS, Reserved};
 use crate::{IngestContext, Receipt, error};
 
 /// The records are durably queued; not yet in a table.
@@ -69,8 +69,8 @@ pub struct Accepted {
         (status = 408, description = "the body came too slowly", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "a limit is exceeded", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "unsupported content", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "over the stream's rate", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "the queue is not available", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "over the stream's rate, or too many requests of the tenant at once", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "the queue is not available, or too many requests at once", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub(crate) async fn ingest(
@@ -107,7 +107,7 @@ async fn take_in(
     // Before the body is read: a caller over its rate costs no more than this.
     check_rate(context, &tenant, &stream, 0)?;
 
-    let Payloads { payloads, reserved } = read_records(context, declared, body).await?;
+    let Payloads { payloads, reserved } = read_records(context, &tenant, declared, body).await?;
     let records = payloads.len();
     let bytes: usize = payloads.iter().map(Bytes::len).sum();
     check_rate(context, &tenant, &stream, records)?;
@@ -160,18 +160,21 @@ struct Payloads {
     reserved: Reserved,
 }
 
-async fn read_records(context: &IngestContext, declared: Content, body: Body) -> Result<Payloads, Problem> {
-    let announced = body.size_hint().exact().and_then(|length| usize::try_from(length).ok());
-    // Twice: the pieces that came and the body put together from them; later the body and the queue's copy.
-    let for_body = context.memory.reserve(2 * announced.unwrap_or(MAX_BODY_BYTES).min(MAX_BODY_BYTES))?;
-    let wire = read_body(body, MAX_BODY_BYTES).await?;
+async fn read_records(
+    context: &IngestContext,
+    tenant: &TenantId,
+    declared: Content,
+    body: Body,
+) -> Result<Payloads, Problem> {
+    let mut reserved = context.memory.of_request(tenant)?;
+    // Twice: the buffer that the body grows in has up to as much room again; later the body and the queue's copy.
+    let wire = read_body_reserving(body, MAX_BODY_BYTES, |bytes| reserved.grow(2 * bytes)).await?;
 
     let parser = Arc::clone(&context.parsers).acquire_owned().await.map_err(|_closed| Problem::internal())?;
-    let memory = context.memory.clone();
     // Megabytes of text take milliseconds. What is held goes along: this runs to its end even if the client leaves.
     let parsed = spawn_blocking(move || {
         let _parser = parser;
-        split(declared, &wire, &memory, for_body)
+        split(declared, &wire, reserved)
     });
     parsed.await.map_err(|error| {
         tracing::error!(error = &error as &dyn std::error::Error, "splitting a body failed");
@@ -179,13 +182,13 @@ async fn read_records(context: &IngestContext, declared: Content, body: Body) ->
     })?
 }
 
-fn split(declared: Content, wire: &Bytes, memory: &Memory, for_body: Reserved) -> Result<Payloads, Problem> {
+fn split(declared: Content, wire: &Bytes, mut reserved: Reserved) -> Result<Payloads, Problem> {
     let body =
         decompress(declared.encoding, wire, MAX_DECOMPRESSED_BYTES).map_err(|error| error::of_decompression(&error))?;
-    let reserved = match declared.encoding {
-        ContentEncoding::Identity => for_body,
-        ContentEncoding::Gzip | ContentEncoding::Zstd => for_body.and(memory.reserve(2 * body.len())?),
-    };
+    match declared.encoding {
+        ContentEncoding::Identity => {}
+        ContentEncoding::Gzip | ContentEncoding::Zstd => reserved.grow(2 * body.len())?,
+    }
     let limits = SplitLimits { record_bytes: MAX_RECORD_BYTES, records: MAX_RECORDS, ..SplitLimits::default() };
     let payloads = split_records(&body, declared.form, limits).map_err(error::of_splitting)?;
     Ok(Payloads { payloads, reserved })

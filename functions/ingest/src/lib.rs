@@ -4,8 +4,9 @@
 //! durable in the queue.
 //!
 //! Promises: nothing is acknowledged that is not durably queued; a request is taken whole or not at all, and a refusal lists every
-//! bad record; a body costs memory only after its sender is known to be allowed, and all bodies together no more than a fixed
-//! amount; what a caller may choose (bytes, records, rates, times) is capped.
+//! bad record; a body costs memory only after its sender is known to be allowed and as its bytes arrive, all bodies together no
+//! more than a fixed amount, and those of one tenant a quarter of it, so that none keeps the others out; what a caller may choose
+//! (bytes, records, rates, times) is capped.
 //!
 //! Data goes: path, token, tenant and stream are checked ([`authorize`](freshet_http::authorize), catalog) → the body is read, decompressed
 //! and split (`decode`) → [`Queue::append`](freshet_queue::Queue::append) to one shard of the stream → 202 with a [`Receipt`].

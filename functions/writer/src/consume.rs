@@ -6,12 +6,12 @@ use std::time::Duration;
 use freshet_queue::{Consumer, QueueError, ReadLimit};
 use futures::future::join_all;
 use metrics::counter;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
+use crate::WriterContext;
 use crate::handler::write_batch;
-use crate::{WriterContext, join_tables};
+use crate::join::{Gaps, join_tables};
 
 /// How a process consumes.
 #[derive(Debug, Clone)]
@@ -39,11 +39,15 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from
 /// Writes what comes to this process's partitions until `stop` is cancelled. What can't be written for now is tried again,
 /// with growing pauses, until it can. The batches in hand when `stop` comes are finished first.
 pub async fn consume(context: Arc<WriterContext>, settings: ConsumeSettings, stop: CancellationToken) {
+    tokio::join!(write(&context, &settings, &stop), join_everywhere(&context, &settings, &stop));
+}
+
+async fn write(context: &Arc<WriterContext>, settings: &ConsumeSettings, stop: &CancellationToken) {
     let mut pause = PAUSES.0;
     while !stop.is_cancelled() {
         match Arc::clone(&context.queue).consumer(&settings.group).await {
             Ok(mut consumer) => {
-                let ended = follow(&context, &settings, &mut *consumer, &stop, &mut pause).await;
+                let ended = follow(context, settings, &mut *consumer, stop, &mut pause).await;
                 if let Err(source) = consumer.close().await {
                     report("the group of consumers can't be left", &source, pause);
                 }
@@ -53,7 +57,7 @@ pub async fn consume(context: Arc<WriterContext>, settings: ConsumeSettings, sto
             }
             Err(source) => report("the queue can't be consumed", &source, pause),
         }
-        rest(&mut pause, &stop).await;
+        rest(&mut pause, stop).await;
     }
 }
 
@@ -78,18 +82,19 @@ async fn follow(
     stop: &CancellationToken,
     pause: &mut Duration,
 ) -> Result<(), QueueError> {
-    let mut join_at = Instant::now();
     while !stop.is_cancelled() {
-        if Instant::now() >= join_at {
-            join_everywhere(context).await;
-            join_at = Instant::now() + settings.join_every;
-        }
         let batches = consumer.poll(settings.batch).await?;
-        let results = join_all(batches.iter().map(|batch| write_batch(context, batch))).await;
+        let results = join_all(batches.iter().map(|batch| write_batch(context, batch, Gaps::Short))).await;
         let mut failed = false;
         for (batch, result) in batches.iter().zip(results) {
             match (result, batch.records.last()) {
-                (Ok(_), Some(last)) => consumer.commit(batch.partition, last.position.offset + 1).await?,
+                (Ok(_), Some(last)) => {
+                    // The progress says what is written. Without the commit the records come again, and are known.
+                    if let Err(source) = consumer.commit(batch.partition, last.position.offset + 1).await {
+                        let source: &dyn std::error::Error = &source;
+                        warn!(partition = batch.partition, error = source, "an offset can't be committed");
+                    }
+                }
                 (Ok(_), None) => {}
                 (Err(source), _) => {
                     failed = true;
@@ -107,12 +112,23 @@ async fn follow(
     Ok(())
 }
 
-/// Lets new tables join every partition, also those to which nothing comes.
-async fn join_everywhere(context: &WriterContext) {
-    for partition in 0..context.queue.partitions() {
-        if let Err(source) = join_tables(context, partition).await {
-            let source: &dyn std::error::Error = &source;
-            warn!(partition, error = source, "tables can't join the partition for now");
+/// Lets new tables join every partition now and then, also those to which nothing comes. It goes beside the writing of batches: a
+/// table that starts at the beginning of a long queue may take its time.
+async fn join_everywhere(context: &WriterContext, settings: &ConsumeSettings, stop: &CancellationToken) {
+    while !stop.is_cancelled() {
+        for partition in 0..context.queue.partitions() {
+            let joined = tokio::select! {
+                () = stop.cancelled() => return,
+                joined = join_tables(context, partition) => joined,
+            };
+            if let Err(source) = joined {
+                let source: &dyn std::error::Error = &source;
+                warn!(partition, error = source, "tables can't join the partition for now");
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(settings.join_every) => {}
         }
     }
 }

@@ -44,6 +44,21 @@ pub enum WriteError {
     /// How far the partition has been followed can't be known or kept.
     #[error(transparent)]
     Progress(#[from] ProgressError),
+    /// The queue holds less than was followed already: another topic has taken its place, or it was cut.
+    #[error(
+        "topic {topic}, partition {partition} ends at offset {high}, and the tables have followed it up to {next}: it is not the queue that it \
+         was; give what is new another name with FRESHET_TOPIC"
+    )]
+    QueueReplaced {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: u32,
+        /// The offset that its next record would get.
+        high: u64,
+        /// The offset up to which it was followed.
+        next: u64,
+    },
     /// A table can't be written for now.
     #[error("table {table} can't be written")]
     Table {
@@ -70,6 +85,7 @@ impl WriteError {
             Self::Queue(source) => source.is_temporary(),
             Self::Progress(source) => source.is_temporary(),
             Self::Table { source, .. } => source.is_temporary(),
+            Self::QueueReplaced { .. } => false,
             Self::Contended { .. } => true,
         }
     }

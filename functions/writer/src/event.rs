@@ -13,6 +13,7 @@ use metrics::counter;
 use tracing::warn;
 
 use crate::handler::{BatchOutcome, write_batch};
+use crate::join::Gaps;
 use crate::{WriteError, WriterContext};
 
 /// Why an event can't be taken.
@@ -47,7 +48,7 @@ pub enum EventError {
 /// The event can't be taken, or part of it could not be written: it must be delivered again.
 pub async fn handle_event(context: &WriterContext, event: KafkaEvent) -> Result<Vec<BatchOutcome>, EventError> {
     let batches = partition_batches(context.queue.topic(), event)?;
-    let results = join_all(batches.iter().map(|batch| write_batch(context, batch))).await;
+    let results = join_all(batches.iter().map(|batch| write_batch(context, batch, Gaps::Any))).await;
     results.into_iter().map(|result| result.map_err(EventError::from)).collect()
 }
 

@@ -5,18 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use freshet_catalog::{Table, TenantCatalog};
-use freshet_decode::{Decoded, Decoder, failed_rows, failed_schema, table_schema};
+use freshet_decode::{Decoded, Decoder, FailedRow, failed_rows, failed_schema, table_schema};
 use freshet_model::{QueuedRecord, StreamId, TableMode, TableState, TenantId};
 use freshet_platform::{failed_table_path, table_path};
-use freshet_queue::{PartitionBatch, ReadLimit};
+use freshet_queue::{PartitionBatch, ReadLimit, fnv1a};
 use freshet_table::{Slice, TableKind, TableSpec, WriteOutcome};
 use futures::{StreamExt as _, stream};
 use metrics::{counter, histogram};
-use tracing::{info, warn};
+use tracing::{debug, error, info};
 
-use crate::join::{self, join_tables_of};
-use freshet_queue::progress::{self, JoinedTable, Loaded};
+use crate::join::{self, Gaps, Reached, join_tables_of};
 use crate::{TableWriteError, WriteError, WriterContext};
+use freshet_queue::progress::{self, JoinedTable, Loaded};
 
 /// How much is read from the queue at once to fill a gap.
 pub(crate) const READ: ReadLimit = ReadLimit { records: 20_000, bytes: 32 << 20, wait: Duration::ZERO };
@@ -45,11 +45,15 @@ impl BatchOutcome {
 }
 
 /// Writes a batch into the tables. When it returns, every record of the batch is in every table that it is for, whatever was
-/// delivered before, or is being written by others.
+/// delivered before, or is being written by others. A table that joins the partition catches up first, as `gaps` says.
 ///
 /// # Errors
 /// Something is not available, or others were faster again and again: give the batch back to the queue.
-pub async fn write_batch(context: &WriterContext, batch: &PartitionBatch) -> Result<BatchOutcome, WriteError> {
+pub async fn write_batch(
+    context: &WriterContext,
+    batch: &PartitionBatch,
+    gaps: Gaps,
+) -> Result<BatchOutcome, WriteError> {
     let mut outcome = BatchOutcome::default();
     let (Some(first), Some(last)) = (batch.records.first(), batch.records.last()) else { return Ok(outcome) };
     let (first, end) = (first.position.offset, last.position.offset + 1);
@@ -57,7 +61,8 @@ pub async fn write_batch(context: &WriterContext, batch: &PartitionBatch) -> Res
     let mut races = 0;
     while races < MOST_RACES {
         let loaded = progress::load(&*context.store, &*context.queue, batch.partition).await?;
-        if !join_tables_of(context, batch.partition, &loaded, &tenants).await? {
+        let mut reached = Reached::default();
+        if !join_tables_of(context, batch.partition, &loaded, &tenants, gaps, &mut reached).await? {
             races += 1;
             continue;
         }
@@ -65,6 +70,9 @@ pub async fn write_batch(context: &WriterContext, batch: &PartitionBatch) -> Res
         let loaded = progress::load(&*context.store, &*context.queue, batch.partition).await?;
         let next = loaded.progress.next_offset;
         if next >= end {
+            check_identity(context, batch.partition, next).await?;
+            let BatchOutcome { records, rows_written, rows_failed } = outcome;
+            info!(partition = batch.partition, next, records, rows_written, rows_failed, "batch written");
             return Ok(outcome);
         }
         let run = if first <= next { after(&batch.records, next) } else { missing(context, batch, next).await? };
@@ -76,6 +84,15 @@ pub async fn write_batch(context: &WriterContext, batch: &PartitionBatch) -> Res
     Err(WriteError::Contended { partition: batch.partition })
 }
 
+/// Refuses a queue that ends before what was followed already. Its records would be taken for old ones, here and by the tables.
+async fn check_identity(context: &WriterContext, partition: u32, next: u64) -> Result<(), WriteError> {
+    let high = context.queue.watermarks(partition).await?.high;
+    if high >= next {
+        return Ok(());
+    }
+    Err(WriteError::QueueReplaced { topic: context.queue.topic().to_owned(), partition, high, next })
+}
+
 fn after(records: &[QueuedRecord], next: u64) -> Vec<QueuedRecord> {
     records.iter().filter(|queued| queued.position.offset >= next).cloned().collect()
 }
@@ -84,20 +101,25 @@ fn after(records: &[QueuedRecord], next: u64) -> Vec<QueuedRecord> {
 /// yet, or that another writer has in hand. Where the queue has nothing of it any more, the batch itself is next.
 async fn missing(context: &WriterContext, batch: &PartitionBatch, next: u64) -> Result<Vec<QueuedRecord>, WriteError> {
     let records = context.queue.read(batch.partition, next, READ).await?;
-    if let Some(found) = records.first().map(|queued| queued.position.offset).filter(|found| *found > next) {
-        let low = context.queue.watermarks(batch.partition).await?.low;
-        if low > next {
-            warn!(
-                partition = batch.partition,
-                from = next,
-                until = low,
-                next = found,
-                "the queue's retention has removed records that no table had followed yet"
-            );
-            counter!("freshet_writer_records_lost_total").increment(low - next);
-        }
+    if records.first().is_some_and(|queued| queued.position.offset > next) {
+        warn_of_retention(context, batch.partition, next, "no table has followed them").await?;
     }
     if records.is_empty() { Ok(batch.records.clone()) } else { Ok(records) }
+}
+
+/// Says which records the queue's retention has removed before they were written, if it has.
+pub(crate) async fn warn_of_retention(
+    context: &WriterContext,
+    partition: u32,
+    next: u64,
+    whom: &str,
+) -> Result<(), WriteError> {
+    let low = context.queue.watermarks(partition).await?.low;
+    if low > next {
+        error!(partition, from = next, until = low, "the queue's retention has removed records: {whom}");
+        counter!("freshet_writer_records_expired_total").increment(low - next);
+    }
+    Ok(())
 }
 
 /// One table of a run, and the records that may be for it.
@@ -131,12 +153,19 @@ async fn apply(
     let tenants: BTreeSet<&TenantId> = by_stream.keys().map(|(tenant, _)| tenant).collect();
     let mut work = Vec::new();
     for tenant in tenants {
-        let catalog = context.catalog.snapshot(tenant).await?;
+        let catalog = match context.catalog.snapshot(tenant).await {
+            Ok(catalog) => catalog,
+            Err(source) if source.is_temporary() => return Err(source.into()),
+            Err(source) => {
+                join::leave_all(tenant, &source, &mut progress.joined);
+                continue;
+            }
+        };
         leave_departed(&catalog, &mut progress.joined);
         for ((_, stream), records) in by_stream.iter().filter(|((of, _), _)| of == tenant) {
             for table in tables_of(&catalog, stream) {
                 let identity = join::identity(tenant, table);
-                if progress.joined.contains_key(&identity) {
+                if progress.joined.get(&identity).is_some_and(|joined| !joined.left) {
                     let records = Arc::clone(records);
                     work.push(Work { identity, tenant: tenant.clone(), table: Arc::clone(table), records });
                 }
@@ -155,16 +184,20 @@ async fn apply(
     for (table, result) in results {
         match result {
             Ok(written) => {
+                context.succeeded(&table);
                 outcome.rows_written += written.rows_written;
                 outcome.rows_failed += written.rows_failed;
                 if let Some(joined) = progress.joined.get_mut(&table) {
                     joined.ignored_fields += written.ignored_fields;
                 }
             }
-            Err(source) if source.is_temporary() => return Err(WriteError::Table { table, source }),
             Err(source) => {
-                join::hold_back(context, partition, &table, &source);
-                progress.joined.remove(&table);
+                if !join::hold_back(context, partition, &table, &source).await {
+                    return Err(WriteError::Table { table, source });
+                }
+                if let Some(joined) = progress.joined.get_mut(&table) {
+                    joined.left = true;
+                }
             }
         }
     }
@@ -187,16 +220,17 @@ pub(crate) fn tables_of<'c>(catalog: &'c TenantCatalog, stream: &StreamId) -> im
     tables.iter().filter(|table| table.definition.state == TableState::Active)
 }
 
-/// Tables that are not, or no longer, active leave the group. One that left by a catalog that was read a moment
-/// too early joins again, and catches up from its own transactions.
+/// Tables that are not, or no longer, active leave, and deleted ones are forgotten. One that left by a catalog that was read a
+/// moment too early joins again, and catches up from its own transactions.
 fn leave_departed(catalog: &TenantCatalog, joined: &mut BTreeMap<String, JoinedTable>) {
     let prefix = format!("{}/", catalog.tenant());
     joined.retain(|identity, joined| {
-        identity.strip_prefix(&prefix).is_none_or(|name| {
-            catalog
-                .table(name)
-                .is_some_and(|table| table.definition.state == TableState::Active && table.start_at == joined.start_at)
-        })
+        let Some(name) = identity.strip_prefix(&prefix) else { return true };
+        let Some(table) = catalog.table(name) else { return false };
+        if table.definition.state != TableState::Active || table.start_at != joined.start_at {
+            joined.left = true;
+        }
+        true
     });
 }
 
@@ -216,20 +250,26 @@ pub(crate) async fn write_table(
     let decoded = decode(Arc::clone(table), Arc::clone(&records), written_at).await?;
     let name = table.name.as_str();
     let mut outcome = TableOutcome { ignored_fields: decoded.ignored_fields, ..TableOutcome::default() };
+    let upserted_path = table_path(tenant, &table.name);
     if !decoded.failed.is_empty() {
         let spec = TableSpec { schema: failed_schema(), kind: TableKind::Append };
+        // Which rows fail depends on the definition, so what is in already is remembered for this definition alone: a record
+        // that fails only under a newer one must not be taken for one that is in. What the table itself holds did not fail.
+        let written = written_until(context, topic, partition, &upserted_path).await?;
+        let failed: Vec<FailedRow> =
+            decoded.failed.into_iter().filter(|failed| failed.position.offset >= written).collect();
         let slice = Slice {
             partition,
             offsets: offsets.clone(),
-            row_offsets: decoded.failed.iter().map(|failed| failed.position.offset).collect(),
-            rows: failed_rows(topic, &decoded.failed, written_at)?,
+            row_offsets: failed.iter().map(|failed| failed.position.offset).collect(),
+            rows: failed_rows(topic, &failed, written_at)?,
         };
         let failed_table = context.tables.open_or_create(&failed_table_path(tenant, &table.name), &spec).await?;
-        let written = failed_table.write(topic, vec![slice]).await?;
+        let written = failed_table.write(&format!("{topic}@{:016x}", fingerprint(table)), vec![slice]).await?;
         outcome.rows_failed = written.rows_written as u64;
     }
     // A table that has received nothing yet is made all the same, so that readers find its schema.
-    let upserted = context.tables.open_or_create(&table_path(tenant, &table.name), &spec_of(table)).await?;
+    let upserted = context.tables.open_or_create(&upserted_path, &spec_of(table)).await?;
     if decoded.rows.num_rows() > 0 {
         let slice = Slice { partition, offsets, rows: decoded.rows, row_offsets: decoded.row_offsets };
         let written = upserted.write(topic, vec![slice]).await?;
@@ -247,8 +287,25 @@ pub(crate) async fn write_table(
     Ok(outcome)
 }
 
+/// The offset after the last record of the partition that a table holds; 0: it holds none.
+pub(crate) async fn written_until(
+    context: &WriterContext,
+    topic: &str,
+    partition: u32,
+    path: &str,
+) -> Result<u64, TableWriteError> {
+    let Some(existing) = context.tables.open(path).await? else { return Ok(0) };
+    Ok(existing.next_offsets(topic).await?.get(&partition).copied().unwrap_or(0))
+}
+
+/// A number that changes with what decides which records fail.
+fn fingerprint(table: &Table) -> u64 {
+    let definition = &table.definition;
+    fnv1a(format!("{:?}", (definition.mode, &definition.key, &definition.columns)).bytes())
+}
+
 fn report(tenant: &TenantId, table: &str, partition: u32, written: &WriteOutcome, outcome: &TableOutcome) {
-    info!(
+    debug!(
         %tenant,
         table,
         partition,

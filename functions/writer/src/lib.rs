@@ -24,4 +24,4 @@ pub use context::WriterContext;
 pub use error::{TableWriteError, WriteError};
 pub use event::{EventError, handle_event, partition_batches};
 pub use handler::{BatchOutcome, write_batch};
-pub use join::join_tables;
+pub use join::{Gaps, join_tables};

@@ -1,6 +1,7 @@
 //! What the tests share.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use freshet_access::{Access, NewSecret, SigningKey};
@@ -58,38 +59,46 @@ pub(crate) fn secret(text: &str) -> SecretString {
     SecretString::from(text)
 }
 
-/// A store that can't be reached.
+/// A store that can be cut off.
 #[derive(Debug)]
-pub(crate) struct Away;
+pub(crate) struct CutOff {
+    pub(crate) inner: Arc<dyn Store>,
+    pub(crate) away: AtomicBool,
+}
 
-fn away<T>() -> Result<T, StoreError> {
-    Err(StoreError::Unavailable { context: "a test".to_owned(), source: "away".into() })
+impl CutOff {
+    fn reached(&self) -> Result<&dyn Store, StoreError> {
+        if self.away.load(Ordering::SeqCst) {
+            return Err(StoreError::Unavailable { context: "a test".to_owned(), source: "away".into() });
+        }
+        Ok(self.inner.as_ref())
+    }
 }
 
 #[async_trait::async_trait]
-impl Store for Away {
-    async fn get(&self, _: &Key) -> Result<Option<Item>, StoreError> {
-        away()
+impl Store for CutOff {
+    async fn get(&self, key: &Key) -> Result<Option<Item>, StoreError> {
+        self.reached()?.get(key).await
     }
-    async fn put(&self, _: &Key, _: Bytes, _: Condition) -> Result<Version, StoreError> {
-        away()
+    async fn put(&self, key: &Key, value: Bytes, condition: Condition) -> Result<Version, StoreError> {
+        self.reached()?.put(key, value, condition).await
     }
-    async fn delete(&self, _: &Key, _: Condition) -> Result<(), StoreError> {
-        away()
+    async fn delete(&self, key: &Key, condition: Condition) -> Result<(), StoreError> {
+        self.reached()?.delete(key, condition).await
     }
-    async fn query(&self, _: &Query) -> Result<Page, StoreError> {
-        away()
+    async fn query(&self, query: &Query) -> Result<Page, StoreError> {
+        self.reached()?.query(query).await
     }
-    async fn batch_get(&self, _: &[Key]) -> Result<Vec<Option<Item>>, StoreError> {
-        away()
+    async fn batch_get(&self, keys: &[Key]) -> Result<Vec<Option<Item>>, StoreError> {
+        self.reached()?.batch_get(keys).await
     }
-    async fn batch_put(&self, _: Vec<(Key, Bytes)>) -> Result<(), StoreError> {
-        away()
+    async fn batch_put(&self, items: Vec<(Key, Bytes)>) -> Result<(), StoreError> {
+        self.reached()?.batch_put(items).await
     }
-    async fn transact(&self, _: Vec<Write>) -> Result<(), StoreError> {
-        away()
+    async fn transact(&self, writes: Vec<Write>) -> Result<(), StoreError> {
+        self.reached()?.transact(writes).await
     }
     async fn ping(&self) -> Result<(), StoreError> {
-        away()
+        self.reached()?.ping().await
     }
 }

@@ -1,12 +1,13 @@
 //! Tokens: what they allow, and every reason to refuse one.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aws_lc_rs::signature::Ed25519KeyPair;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use freshet_access::{Access, AccessError, MAX_TOKEN_LIFETIME, NewSecret, SigningKey};
+use freshet_access::{Access, AccessError, MAX_TOKEN_LIFETIME, NewSecret, REVOKED_WITHIN, SigningKey};
 use freshet_catalog::{Catalog, Precondition};
 use freshet_model::{ApiKeyDefinition, Definition, ResourceKind, Scope};
 use jiff::{SignedDuration, Timestamp};
@@ -14,7 +15,7 @@ use rstest::rstest;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
-use crate::support::{Setup, hours, now};
+use crate::support::{CutOff, Setup, hours, now};
 
 #[tokio::test]
 async fn a_token_says_who_calls_and_what_they_may() {
@@ -131,7 +132,8 @@ async fn a_token_of_a_key_made_a_moment_ago_elsewhere_is_known() {
 fn claims(setup: &Setup, made: &NewSecret) -> Value {
     json!({
         "iss": "freshet", "aud": "freshet", "sub": made.key.id, "tenant": setup.tenant, "name": "ops",
-        "scopes": ["admin"], "iat": now().as_second(), "exp": (now() + hours(1)).as_second(), "jti": "x",
+        "scopes": ["admin"], "iat": now().as_second(), "exp": (now() + hours(1)).as_second(),
+        "refresh_end": (now() + hours(2)).as_second(), "jti": "x",
     })
 }
 
@@ -209,6 +211,7 @@ async fn forged_tokens_are_refused() {
         ("a scope that can't be", with("scopes", json!(["root"]))),
         ("no expiry", without("exp")),
         ("an expiry that is text", with("exp", json!("tomorrow"))),
+        ("no end of refreshing", without("refresh_end")),
         ("no issuer", without("iss")),
         ("no audience", without("aud")),
         ("no key", without("sub")),
@@ -250,7 +253,7 @@ async fn a_store_that_was_never_reached_makes_tokens_undecidable_not_valid() {
     let setup = Setup::new();
     let made = setup.key("k", json!({"scopes": ["admin"]})).await;
     let token = setup.token(&made);
-    let away = Arc::new(crate::support::Away);
+    let away = Arc::new(CutOff { inner: Arc::clone(&setup.store), away: AtomicBool::new(true) });
     let access = Access::new(Arc::clone(&away) as _, Arc::new(Catalog::new(away as _)), setup.signing_key.clone());
     let refused = access.verify(&token, now()).await.unwrap_err();
     assert!(matches!(refused, AccessError::Unavailable(_)) && refused.is_temporary(), "{refused:?}");
@@ -259,4 +262,29 @@ async fn a_store_that_was_never_reached_makes_tokens_undecidable_not_valid() {
     let definition = ApiKeyDefinition::read("", &json!({"scopes": ["admin"]})).unwrap();
     let refused = access.create_key(&setup.tenant, "x", definition, now()).await.unwrap_err();
     assert!(matches!(refused, AccessError::Unavailable(_)), "{refused:?}");
+}
+
+/// In real time, as an operator would see it; the minute is the contract's.
+#[tokio::test]
+#[ignore = "takes 65 s"]
+async fn a_token_is_undecided_once_the_store_was_away_for_a_minute() {
+    let setup = Setup::new();
+    let token = setup.token(&setup.admin().await);
+    let store = Arc::new(CutOff { inner: Arc::clone(&setup.store), away: AtomicBool::new(false) });
+    let catalog = Arc::new(Catalog::new(Arc::clone(&store) as _));
+    let access = Access::new(Arc::clone(&store) as _, Arc::clone(&catalog), setup.signing_key.clone());
+    let start = tokio::time::Instant::now();
+    access.verify(&token, now()).await.unwrap();
+    store.away.store(true, Ordering::SeqCst);
+    setup.access.revoke(&setup.tenant, "ops", Precondition::None, now()).await.unwrap();
+    let refused = loop {
+        assert!(start.elapsed() < REVOKED_WITHIN + Duration::from_secs(5), "still valid");
+        match access.verify(&token, now()).await {
+            Ok(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            Err(refused) => break refused,
+        }
+    };
+    assert!(matches!(refused, AccessError::Unavailable(_)) && refused.is_temporary(), "{refused:?}");
+    assert!(start.elapsed() >= REVOKED_WITHIN, "refused after {:?}", start.elapsed());
+    assert!(catalog.snapshot(&setup.tenant).await.is_ok(), "what the definitions say still serves");
 }

@@ -46,6 +46,36 @@ async fn a_change_is_seen_at_once_here_and_soon_elsewhere() {
 }
 
 #[tokio::test]
+async fn who_needs_a_young_snapshot_gets_none_that_an_outage_made_old() {
+    let setup = Setup::new().with_orders().await;
+    let store = Arc::new(CutOff {
+        inner: Arc::clone(&setup.store),
+        away: AtomicBool::new(false),
+        refused: AtomicUsize::new(0),
+    });
+    let catalog = Catalog::new(Arc::clone(&store) as Arc<dyn freshet_store::Store>);
+    let young = SNAPSHOT_MAX_AGE + Duration::from_millis(500);
+    let start = Instant::now();
+    catalog.snapshot_within(&setup.tenant, young).await.unwrap();
+    store.away.store(true, Ordering::SeqCst);
+    let refused = loop {
+        assert!(start.elapsed() < DEADLINE, "served for ever");
+        match catalog.snapshot_within(&setup.tenant, young).await {
+            Ok(_) => sleep(Duration::from_millis(20)).await,
+            Err(refused) => break refused,
+        }
+    };
+    assert!(refused.is_temporary(), "{refused:?}");
+    assert!(start.elapsed() >= young, "refused after {:?}", start.elapsed());
+    assert!(catalog.snapshot(&setup.tenant).await.unwrap().stream("orders").is_some(), "others are served");
+    store.away.store(false, Ordering::SeqCst);
+    while catalog.snapshot_within(&setup.tenant, young).await.is_err() {
+        assert!(start.elapsed() < DEADLINE, "never renewed");
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
 async fn a_snapshot_serves_while_the_store_is_away_and_is_renewed_when_it_is_back() {
     let setup = Setup::new().with_orders().await;
     let store =

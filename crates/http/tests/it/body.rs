@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use axum::routing::post;
 use bytes::Bytes;
-use freshet_http::{JsonBody, ProblemKind, read_body, with_common_layers};
+use freshet_http::{JsonBody, Problem, ProblemKind, read_body, read_body_reserving, with_common_layers};
 use futures::{StreamExt, stream};
 use rstest::rstest;
 use serde::Deserialize;
@@ -49,6 +49,35 @@ async fn a_body_that_breaks_off_is_a_bad_request() {
     let broken = chunks.chain(stream::iter([Err(io::Error::from(io::ErrorKind::ConnectionReset))]));
     let problem = read_body(Body::from_stream(broken), 1_000).await.unwrap_err();
     assert_eq!((problem.kind(), problem.detail()), (ProblemKind::BadRequest, "the body broke off before its end"));
+}
+
+#[tokio::test]
+async fn memory_is_reserved_piece_by_piece_as_they_come() {
+    let pieces = ["one", "", "three"].map(|piece| Ok::<_, io::Error>(Bytes::from_static(piece.as_bytes())));
+    let mut reserved = Vec::new();
+    let body = read_body_reserving(Body::from_stream(stream::iter(pieces)), 8, |bytes| {
+        reserved.push(bytes);
+        Ok(())
+    });
+    assert_eq!(body.await.unwrap(), "onethree");
+    assert_eq!(reserved.into_iter().filter(|bytes| *bytes > 0).collect::<Vec<_>>(), [3, 5]);
+}
+
+#[tokio::test]
+async fn a_body_is_read_no_further_than_memory_is_given() {
+    let pulled = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&pulled);
+    let endless = stream::repeat_with(move || {
+        counter.fetch_add(1, Ordering::Relaxed);
+        Ok::<_, io::Error>(Bytes::from_static(&[b'x'; 100]))
+    });
+    let mut left = 250_usize;
+    let refused = read_body_reserving(Body::from_stream(endless), 1_000, |bytes| {
+        left = left.checked_sub(bytes).ok_or_else(|| Problem::conflict("no more"))?;
+        Ok(())
+    });
+    assert_eq!(refused.await.unwrap_err().detail(), "no more");
+    assert_eq!(pulled.load(Ordering::Relaxed), 3);
 }
 
 #[derive(Deserialize)]

@@ -304,5 +304,6 @@ fn tells_of_a_lost_partition(code: RDKafkaErrorCode) -> bool {
             | RDKafkaErrorCode::UnknownMemberId
             | RDKafkaErrorCode::FencedLeaderEpoch
             | RDKafkaErrorCode::AssignmentLost
+            | RDKafkaErrorCode::RebalanceInProgress
     )
 }

@@ -93,12 +93,15 @@ pub(crate) struct PartitionStatus {
     low: u64,
     /// The offset that the next record will get.
     high: u64,
-    /// Every record below this offset is in the tables.
+    /// Every record below this offset is in the tables that have no problem.
     written: u64,
     #[serde(skip)]
     lag_ms: i64,
     #[serde(skip)]
     ignored_fields: BTreeMap<String, u64>,
+    /// Tables that have stopped following, active or not.
+    #[serde(skip)]
+    left: BTreeSet<String>,
 }
 
 /// Says how tables and streams stand
@@ -166,6 +169,7 @@ async fn partition_status(context: &AdminContext, partition: u32) -> Result<Part
             lag_ms = i64::try_from(lag.as_millis()).unwrap_or(i64::MAX).max(0);
         }
     }
+    let left = progress.joined.iter().filter(|(_, joined)| joined.left).map(|(table, _)| table.clone()).collect();
     let ignored = progress.joined.into_iter().map(|(table, joined)| (table, joined.ignored_fields));
     Ok(PartitionStatus {
         partition,
@@ -174,6 +178,7 @@ async fn partition_status(context: &AdminContext, partition: u32) -> Result<Part
         written: progress.next_offset,
         lag_ms,
         ignored_fields: ignored.collect(),
+        left,
     })
 }
 
@@ -222,6 +227,10 @@ async fn table_status(
         freshness_lag_ms: if is_active { followed.iter().map(|partition| partition.lag_ms).max() } else { None },
         problem: None,
     };
+    if is_active && followed.iter().any(|partition| partition.left.contains(&identity)) {
+        status.problem = Some("the table can't be written and catches up when it can; see the log");
+        status.freshness_lag_ms = None;
+    }
     match timeout_at(deadline, fill(context, tenant, table, &mut status)).await {
         Ok(Ok(())) => {}
         Ok(Err(failed)) => {

@@ -6,8 +6,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
-use freshet_access::{AccessError, Principal};
-use freshet_catalog::ApiKey;
+use freshet_access::AccessError;
 use freshet_http::{Problem, TenantHeader, authenticate, check_tenant};
 use freshet_model::{Problems, Scope, read_object};
 use jiff::Timestamp;
@@ -31,8 +30,11 @@ pub(crate) struct TokenView {
 
 /// Issues a token of an API key
 ///
-/// To a bearer with `tokens:issue` for any key of the tenant, with all the key's scopes; to any bearer for its own key,
-/// with the scopes of the token that it sent.
+/// To a bearer with `tokens:issue` for any key of the tenant, with all the key's scopes; for a key that has `admin` or
+/// `tokens:issue` itself, or streams or databases beyond those of the bearer's key, to a bearer with `admin` too. To any
+/// bearer for its own key, with the scopes of the token that it sent; without `tokens:issue` for at most as long as that
+/// token was issued for, and not beyond 366 days after the first of the tokens so refreshed. `expires-at` in the answer
+/// says until when.
 #[utoipa::path(
     post,
     path = "/api/v0/admin/api-keys/{key-id}/tokens",
@@ -43,7 +45,7 @@ pub(crate) struct TokenView {
         (status = 201, body = TokenView),
         (status = 400, description = "the time is unreadable, past, or more than 366 days ahead", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "no valid bearer token", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "another's key, and the token lacks the scope tokens:issue", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "another's key, and the token lacks the scope tokens:issue, or the key may do what the bearer may not give", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "there is no such key", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "the body is too large", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "the body is not JSON", body = Problem, content_type = "application/problem+json"),
@@ -66,20 +68,14 @@ pub(crate) async fn issue(
     check_tenant(&headers, &principal, TenantHeader::Optional)?;
     let expires_at = read_expiry(&json_body(&headers, body).await?).map_err(error::of_problems)?;
     let key = context.access.key(&principal.tenant, &key_id).await.map_err(error::of_access)?;
-    let scopes = scopes_given(&principal, &key);
-    let issued = context.access.issue(&principal.tenant, &key, scopes, expires_at, now);
-    let token = issued.map_err(|refused| match refused {
+    let issued = context.access.issue_to(&principal, &key, expires_at, now).map_err(|refused| match refused {
         AccessError::Expiry { reason } => error::of_problems(Problems::one("expires-at", reason)),
+        AccessError::MayNotIssue { reason } => Problem::forbidden(reason),
         other => error::of_access(other),
     })?;
-    tracing::info!(id = %key.id, name = %key.name, %expires_at, by = %principal.key_name, "token issued");
-    let expires_at = Timestamp::from_second(expires_at.as_second()).unwrap_or(expires_at);
-    Ok((StatusCode::CREATED, Json(TokenView { token: token.expose_secret().to_owned(), expires_at })))
-}
-
-/// All of the key's scopes where the issuer may issue any token; to a token that refreshes itself, its own.
-fn scopes_given<'a>(principal: &'a Principal, key: &'a ApiKey) -> &'a [Scope] {
-    if principal.has(Scope::TokensIssue) { &key.definition.scopes } else { &principal.scopes }
+    tracing::info!(id = %key.id, name = %key.name, expires_at = %issued.expires_at, by = %principal.key_name, "token issued");
+    let token = issued.token.expose_secret().to_owned();
+    Ok((StatusCode::CREATED, Json(TokenView { token, expires_at: issued.expires_at })))
 }
 
 fn read_expiry(document: &Value) -> Result<Timestamp, Problems> {

@@ -47,6 +47,36 @@ async fn a_key_refreshes_itself_with_no_more_than_the_token_it_sent() {
     assert_eq!(scopes(&setup, &answer).await, [Scope::StreamsWrite]);
 }
 
+#[tokio::test]
+async fn an_issuer_that_is_no_admin_gets_no_admins_token() {
+    let setup = Setup::new().await;
+    let issuer = setup.key("issuer", json!({"scopes": ["tokens:issue"]})).await;
+    issue(&setup, &issuer, "ops", &json!({"expires-at": END})).await.assert_problem(
+        403,
+        "forbidden",
+        "the token doesn't allow this",
+        "the API key has the scope admin or tokens:issue; issuing for such a key, unless it is the token's own, takes admin besides tokens:issue",
+        Value::Null,
+    );
+    let both = setup.key("both", json!({"scopes": ["admin", "tokens:issue"]})).await;
+    let answer = issue(&setup, &both, "ops", &json!({"expires-at": END})).await;
+    assert_eq!(answer.status, StatusCode::CREATED);
+    assert_eq!(scopes(&setup, &answer).await, [Scope::Admin]);
+}
+
+#[tokio::test]
+async fn a_key_that_refreshes_itself_is_told_until_when_it_may() {
+    let setup = Setup::new().await;
+    // Valid for an hour.
+    let shop = setup.key("shop", json!({"scopes": ["streams:write"]})).await;
+    let answer = issue(&setup, &shop, "shop", &json!({"expires-at": "2027-06-14T00:00:00Z"})).await;
+    let token = answer.body["token"].as_str().unwrap();
+    let expected = json!({"token": token, "expires-at": "2026-06-14T01:00:00Z"});
+    assert_eq!((answer.status, &answer.body), (StatusCode::CREATED, &expected));
+    let end = now() + jiff::SignedDuration::from_hours(1);
+    assert!(setup.context.access.verify(token, end).await.is_err());
+}
+
 #[rstest]
 #[case::an_admin("admin", "shop")]
 #[case::a_writer("streams:write", "ops")]

@@ -33,6 +33,8 @@ pub(crate) struct Scene {
     pub(crate) narrow: String,
     /// A token of key `analyst`, which may only query.
     pub(crate) analyst: String,
+    /// A token of tenant `umbrella`, which has a stream of the same id as `orders`.
+    pub(crate) elsewhere: String,
     pub(crate) catalog: Arc<Catalog>,
     time: Arc<Mutex<Timestamp>>,
     _directory: tempfile::TempDir,
@@ -57,25 +59,36 @@ impl Scene {
         let access =
             Arc::new(Access::new(Arc::clone(&store) as _, Arc::clone(&catalog), SigningKey::generate().unwrap()));
         let time = Arc::new(Mutex::new(noon()));
-        for (name, definition) in [
-            ("orders", json!({"id": ORDERS})),
-            ("slow", json!({"id": SLOW, "rate_limit": 100})),
-            ("wide", json!({"id": WIDE, "shards": 4})),
+        let umbrella = TenantId::parse("umbrella").unwrap();
+        for (tenant, name, definition) in [
+            (&tenant(), "orders", json!({"id": ORDERS})),
+            (&tenant(), "slow", json!({"id": SLOW, "rate_limit": 100})),
+            (&tenant(), "wide", json!({"id": WIDE, "shards": 4})),
+            (&umbrella, "orders", json!({"id": ORDERS})),
         ] {
             let stream = StreamDefinition::read("", &definition).unwrap();
             let definition = Definition::Stream(stream);
-            let made =
-                catalog.put(&tenant(), ResourceKind::Streams, name, definition, Precondition::None, noon()).await;
+            let made = catalog.put(tenant, ResourceKind::Streams, name, definition, Precondition::None, noon()).await;
             made.unwrap();
         }
         let orders_alone = Some(vec![ResourceName::parse("orders").unwrap()]);
-        let shop = token(&access, &catalog, "shop", Scope::StreamsWrite, None).await;
-        let narrow = token(&access, &catalog, "narrow", Scope::StreamsWrite, orders_alone).await;
-        let analyst = token(&access, &catalog, "analyst", Scope::TablesQuery, None).await;
+        let shop = token(&access, &tenant(), "shop", Scope::StreamsWrite, None).await;
+        let narrow = token(&access, &tenant(), "narrow", Scope::StreamsWrite, orders_alone).await;
+        let analyst = token(&access, &tenant(), "analyst", Scope::TablesQuery, None).await;
+        let elsewhere = token(&access, &umbrella, "shop", Scope::StreamsWrite, None).await;
         let moved = Arc::clone(&time);
         let clock = Clock::from_fn(move || *moved.lock().unwrap());
         let context = IngestContext::new(store, queue, Arc::clone(&catalog), access, clock, limits);
-        Self { router: router(Arc::new(context)), shop, narrow, analyst, catalog, time, _directory: directory }
+        Self {
+            router: router(Arc::new(context)),
+            shop,
+            narrow,
+            analyst,
+            elsewhere,
+            catalog,
+            time,
+            _directory: directory,
+        }
     }
 
     pub(crate) fn advance(&self, by: Duration) {
@@ -96,15 +109,13 @@ pub(crate) fn tenant() -> TenantId {
 /// A token, valid for an hour, of a new key with one scope.
 async fn token(
     access: &Access,
-    catalog: &Catalog,
+    tenant: &TenantId,
     name: &str,
     scope: Scope,
     streams: Option<Vec<ResourceName>>,
 ) -> String {
     let definition = ApiKeyDefinition { scopes: vec![scope], streams, databases: None };
-    access.create_key(&tenant(), name, definition, noon()).await.unwrap();
-    let snapshot = catalog.snapshot(&tenant()).await.unwrap();
-    let key = snapshot.api_key(name).unwrap();
+    let made = access.create_key(tenant, name, definition, noon()).await.unwrap();
     let expires_at = noon() + SignedDuration::from_hours(1);
-    access.issue(&tenant(), key, &[scope], expires_at, noon()).unwrap().expose_secret().to_owned()
+    access.issue(tenant, &made.key, &[scope], expires_at, noon()).unwrap().expose_secret().to_owned()
 }

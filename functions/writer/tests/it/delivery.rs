@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use freshet_function_writer::write_batch;
+use freshet_function_writer::{Gaps, WriteError, write_batch};
+use freshet_queue::progress;
 use futures::future::join_all;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -42,10 +43,10 @@ async fn the_second_part_of_a_batch_before_the_first() {
     let versions = [(1, 1), (2, 1), (1, 2), (3, 1), (2, 0), (1, 3)];
     let records = world.append(&payloads(&versions)).await;
     let writer = world.writer();
-    write_batch(&writer, &batch(&records[3..])).await.unwrap();
+    write_batch(&writer, &batch(&records[3..]), Gaps::Any).await.unwrap();
     assert_eq!(world.rows("every").await, all(&versions), "the gap was read from the queue");
-    write_batch(&writer, &batch(&records[..4])).await.unwrap();
-    write_batch(&world.writer(), &batch(&records)).await.unwrap();
+    write_batch(&writer, &batch(&records[..4]), Gaps::Any).await.unwrap();
+    write_batch(&world.writer(), &batch(&records), Gaps::Any).await.unwrap();
     assert_eq!(world.rows("latest").await, newest(&versions));
     assert_eq!(world.rows("every").await, all(&versions));
 }
@@ -64,9 +65,9 @@ async fn a_malformed_record_does_not_stop_its_neighbours() {
         ])
         .await;
     let writer = world.writer();
-    let outcome = write_batch(&writer, &batch(&records)).await.unwrap();
+    let outcome = write_batch(&writer, &batch(&records), Gaps::Any).await.unwrap();
     assert_eq!((outcome.records, outcome.rows_written, outcome.rows_failed), (5, 2, 3));
-    write_batch(&world.writer(), &batch(&records)).await.unwrap();
+    write_batch(&world.writer(), &batch(&records), Gaps::Any).await.unwrap();
     assert_eq!(
         world.rows("latest").await,
         newest(&[]).into_iter().chain([("a".to_owned(), vec![1]), ("c".to_owned(), vec![1])]).collect()
@@ -74,7 +75,7 @@ async fn a_malformed_record_does_not_stop_its_neighbours() {
     assert_eq!(world.count("latest_failed").await, 3, "each failed row once, whatever is delivered again");
     let services = &world.services;
     let partition = records[0].position.partition;
-    let loaded = freshet_queue::progress::load(&*services.store, &*services.queue, partition).await.unwrap();
+    let loaded = progress::load(&*services.store, &*services.queue, partition).await.unwrap();
     assert_eq!(loaded.progress.joined["acme/latest"].ignored_fields, 1);
 }
 
@@ -104,7 +105,7 @@ proptest! {
                 .map(|(from, length)| batch(&records[*from..(from + length).min(records.len())]))
                 .collect();
             batches.push(batch(&records));
-            let deliveries = batches.iter().enumerate().map(|(at, batch)| write_batch(&writers[at % 2], batch));
+            let deliveries = batches.iter().enumerate().map(|(at, batch)| write_batch(&writers[at % 2], batch, Gaps::Any));
             for result in join_all(deliveries).await {
                 result.unwrap();
             }
@@ -112,4 +113,19 @@ proptest! {
             assert_eq!(world.rows("every").await, all(&versions));
         });
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_that_is_not_the_one_that_was_followed_is_refused() {
+    let world = World::new().await;
+    world.table("latest", &json!({})).await;
+    let records = world.append(&payloads(&[(1, 1)])).await;
+    let (services, partition) = (&world.services, records[0].position.partition);
+    let topic = services.queue.topic();
+    let loaded = progress::load(&*services.store, &*services.queue, partition).await.unwrap();
+    let ahead = progress::Progress { next_offset: 1_000_000, ..loaded.progress.clone() };
+    assert!(progress::advance(&*services.store, topic, partition, &loaded, &ahead).await.unwrap());
+    let refused = write_batch(&world.writer(), &batch(&records), Gaps::Any).await.unwrap_err();
+    assert!(matches!(refused, WriteError::QueueReplaced { high: 1, next: 1_000_000, .. }), "{refused}");
+    assert!(refused.to_string().contains("FRESHET_TOPIC"), "{refused}");
 }
