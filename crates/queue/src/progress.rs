@@ -99,7 +99,8 @@ pub async fn load(store: &dyn Store, queue: &dyn Queue, partition: u32) -> Resul
     Ok(Loaded { progress: Progress { next_offset, joined: BTreeMap::new() }, version: None })
 }
 
-/// Moves a partition's progress on from what was loaded. `false`: someone else has moved it since; load again.
+/// Moves a partition's progress on from what was loaded, and returns it as it is now. None: someone else has moved it since; load
+/// again.
 ///
 /// # Errors
 /// The store can't be written.
@@ -108,13 +109,13 @@ pub async fn advance(
     topic: &str,
     partition: u32,
     loaded: &Loaded,
-    progress: &Progress,
-) -> Result<bool, ProgressError> {
-    let value = serde_json::to_vec(progress).map_err(|source| ProgressError::Format { partition, source })?;
+    progress: Progress,
+) -> Result<Option<Loaded>, ProgressError> {
+    let value = serde_json::to_vec(&progress).map_err(|source| ProgressError::Format { partition, source })?;
     let condition = loaded.version.map_or(Condition::Absent, Condition::Is);
     match store.put(&key(topic, partition), Bytes::from(value), condition).await {
-        Ok(_) => Ok(true),
-        Err(StoreError::Conflict { .. }) => Ok(false),
+        Ok(version) => Ok(Some(Loaded { progress, version: Some(version) })),
+        Err(StoreError::Conflict { .. }) => Ok(None),
         Err(source) => Err(ProgressError::Store { partition, source }),
     }
 }

@@ -62,24 +62,27 @@ pub async fn write_batch(
     while races < MOST_RACES {
         let loaded = progress::load(&*context.store, &*context.queue, batch.partition).await?;
         let mut reached = Reached::default();
-        if !join_tables_of(context, batch.partition, &loaded, &tenants, gaps, &mut reached).await? {
+        let joined = join_tables_of(context, batch.partition, loaded, &tenants, gaps, &mut reached).await?;
+        let Some(mut loaded) = joined else {
             races += 1;
             continue;
+        };
+        if loaded.progress.next_offset >= end && outcome.records == 0 {
+            check_identity(context, batch.partition, loaded.progress.next_offset).await?;
         }
-        // Joining has moved the item.
-        let loaded = progress::load(&*context.store, &*context.queue, batch.partition).await?;
-        let next = loaded.progress.next_offset;
-        if next >= end {
-            check_identity(context, batch.partition, next).await?;
+        while loaded.progress.next_offset < end {
+            let next = loaded.progress.next_offset;
+            let run = if first <= next { after(&batch.records, next) } else { missing(context, batch, next).await? };
+            let Some((applied, moved)) = apply(context, batch.partition, &loaded, &run).await? else { break };
+            outcome.add(applied);
+            loaded = moved;
+        }
+        if loaded.progress.next_offset >= end {
             let BatchOutcome { records, rows_written, rows_failed } = outcome;
-            info!(partition = batch.partition, next, records, rows_written, rows_failed, "batch written");
+            info!(partition = batch.partition, next = end, records, rows_written, rows_failed, "batch written");
             return Ok(outcome);
         }
-        let run = if first <= next { after(&batch.records, next) } else { missing(context, batch, next).await? };
-        match apply(context, batch.partition, &loaded, &run).await? {
-            Some(applied) => outcome.add(applied),
-            None => races += 1,
-        }
+        races += 1;
     }
     Err(WriteError::Contended { partition: batch.partition })
 }
@@ -145,7 +148,7 @@ async fn apply(
     partition: u32,
     loaded: &Loaded,
     run: &[QueuedRecord],
-) -> Result<Option<BatchOutcome>, WriteError> {
+) -> Result<Option<(BatchOutcome, Loaded)>, WriteError> {
     let Some(last) = run.last() else { return Ok(None) };
     let mut progress = loaded.progress.clone();
     progress.next_offset = last.position.offset + 1;
@@ -201,8 +204,8 @@ async fn apply(
             }
         }
     }
-    let moved = progress::advance(&*context.store, context.queue.topic(), partition, loaded, &progress).await?;
-    Ok(moved.then_some(outcome))
+    let moved = progress::advance(&*context.store, context.queue.topic(), partition, loaded, progress).await?;
+    Ok(moved.map(|moved| (outcome, moved)))
 }
 
 fn group_by_stream(run: &[QueuedRecord]) -> BTreeMap<(TenantId, StreamId), Arc<[QueuedRecord]>> {

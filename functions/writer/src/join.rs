@@ -55,22 +55,23 @@ pub async fn join_tables(context: &WriterContext, partition: u32) -> Result<(), 
     let mut reached = Reached::default();
     for _ in 0..MOST_ROUNDS {
         let loaded = progress::load(&*context.store, &*context.queue, partition).await?;
-        if join_tables_of(context, partition, &loaded, &tenants, Gaps::Any, &mut reached).await? {
+        if join_tables_of(context, partition, loaded, &tenants, Gaps::Any, &mut reached).await?.is_some() {
             return Ok(());
         }
     }
     Err(WriteError::Contended { partition })
 }
 
-/// The same for some tenants, from a progress that was loaded. `false`: someone else has moved it meanwhile; load again.
+/// The same for some tenants, from a progress that was loaded; returns it as it is then. None: someone else has moved it meanwhile;
+/// load again.
 pub(crate) async fn join_tables_of(
     context: &WriterContext,
     partition: u32,
-    loaded: &Loaded,
+    loaded: Loaded,
     tenants: &BTreeSet<TenantId>,
     gaps: Gaps,
     reached: &mut Reached,
-) -> Result<bool, WriteError> {
+) -> Result<Option<Loaded>, WriteError> {
     let mut progress = loaded.progress.clone();
     for tenant in tenants {
         let catalog = match context.catalog.snapshot(tenant).await {
@@ -104,9 +105,9 @@ pub(crate) async fn join_tables_of(
         }
     }
     if progress == loaded.progress {
-        return Ok(true);
+        return Ok(Some(loaded));
     }
-    Ok(progress::advance(&*context.store, context.queue.topic(), partition, loaded, &progress).await?)
+    Ok(progress::advance(&*context.store, context.queue.topic(), partition, &loaded, progress).await?)
 }
 
 fn is_to_join(context: &WriterContext, progress: &Progress, table_identity: &str, table: &Table) -> bool {

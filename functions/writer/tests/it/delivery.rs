@@ -124,7 +124,7 @@ async fn a_queue_that_is_not_the_one_that_was_followed_is_refused() {
     let topic = services.queue.topic();
     let loaded = progress::load(&*services.store, &*services.queue, partition).await.unwrap();
     let ahead = progress::Progress { next_offset: 1_000_000, ..loaded.progress.clone() };
-    assert!(progress::advance(&*services.store, topic, partition, &loaded, &ahead).await.unwrap());
+    progress::advance(&*services.store, topic, partition, &loaded, ahead).await.unwrap().unwrap();
     let refused = write_batch(&world.writer(), &batch(&records), Gaps::Any).await.unwrap_err();
     assert!(matches!(refused, WriteError::QueueReplaced { high: 1, next: 1_000_000, .. }), "{refused}");
     assert!(refused.to_string().contains("FRESHET_TOPIC"), "{refused}");
