@@ -71,26 +71,5 @@ pub(crate) fn progress(records: u64, hidden: bool) -> ProgressBar {
 /// A whole number with its thousands apart: `69,659`.
 #[must_use]
 pub(crate) fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn thousands_are_apart() {
-        assert_eq!(thousands(0), "0");
-        assert_eq!(thousands(999), "999");
-        assert_eq!(thousands(69_659), "69,659");
-        assert_eq!(thousands(2_500_315), "2,500,315");
-    }
+    freshet_http::grouped(usize::try_from(number).unwrap_or(usize::MAX))
 }

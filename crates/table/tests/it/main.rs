@@ -13,6 +13,7 @@ mod differential;
 mod faults;
 mod keys;
 mod model;
+mod races;
 mod readers;
 mod schedule;
 mod schema;
