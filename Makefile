@@ -23,6 +23,10 @@ build: tools ## Builds everything
 test: tools servers ## Runs every test, against real servers; one crate: cargo test -p freshet-queue
 	@cargo test --workspace --locked --no-fail-fast
 
+.PHONY: soak
+soak: tools ## Runs the tests that take too long for every change
+	@cargo test --package freshet-access --locked -- --ignored
+
 .PHONY: lint
 lint: tools ## Checks format, lints, licences and scripts
 	@cargo fmt --all --check
