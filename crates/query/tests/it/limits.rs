@@ -182,3 +182,27 @@ async fn an_engine_may_be_dropped_where_it_is_used() {
     assert_eq!(shop.rows("SELECT 1").await, json!([[1]]));
     drop(shop);
 }
+
+#[tokio::test]
+async fn zz_probe() {
+    use datafusion::execution::SessionStateDefaults;
+    let mut n: Vec<String> = SessionStateDefaults::default_scalar_functions().iter().map(|f| format!("{}{:?}", f.name(), f.aliases())).collect();
+    n.sort();
+    println!("{}", n.join(" "));
+    let mut n: Vec<String> = SessionStateDefaults::default_aggregate_functions().iter().map(|f| f.name().to_owned()).collect();
+    n.sort();
+    println!("AGG {}", n.join(" "));
+    for depth in [8, 10, 12, 14, 16] {
+        for (open, middle, close) in [("(", "1", ")"), ("array[", "1", "]"), ("array[", "1", ""), ("cast(", "1", " as int)"), ("cast(", "1", " as"), ("[", "1", "]"), ("{'a': ", "1", "}"), ("abs(", "1", ")"), ("case when (", "1", ") then 1 end"), ("(select ", "1", ")"), ("exists (select ", "1", ")"), ("try_cast(", "1", " as int"), ("(", "1", ""), ("interval (", "1", ")"), ("1 in (", "1", ")"), ("extract(day from ", "1", ")"), ("substring(", "1", " from 1)"), ("(1, ", "1", ")"), ("struct(", "1", ")"), ("x -> (", "1", ")"), ("f(a => ", "1", ")"), ("convert(", "1", ")"), ("ceil(", "1", ")"), ("position(", "1", " in 'a')"), ("trim(", "1", ")"), ("overlay(", "1", ")"), ("not (", "1", ")"), ("map {", "1", "}"), ("(x,y) -> (", "1", ")"), ("count(*) filter (where ", "1", ")"), ("(select * from (", "select 1", "))"),
+        ] {
+            let sql = format!("select {}{middle}{}", open.repeat(depth), close.repeat(depth));
+            let t = Instant::now();
+            let r = freshet_query::parse_select(&sql);
+            let e = t.elapsed();
+            if e > Duration::from_millis(20) { println!("{depth} {open} {close} {:?} {}", e, r.map_or_else(|e| e.to_string(), |_| "ok".into())); }
+        }
+    }
+    for sql in [format!("select 1{}", " between 1 and 1".repeat(245))] {
+        println!("{:.600}", format!("{:?}", shop().refusal(&sql).await));
+    }
+}

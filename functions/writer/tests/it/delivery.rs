@@ -79,8 +79,13 @@ async fn a_malformed_record_does_not_stop_its_neighbours() {
     assert_eq!(loaded.progress.joined["acme/latest"].ignored_fields, 1);
 }
 
+/// Keys and versions in the order of the queue.
+type Versions = Vec<(u8, i64)>;
+/// Where parts of a batch begin and how long they are.
+type Parts = Vec<(usize, usize)>;
+
 /// A batch of few keys, how it is cut, and in which order the parts come, some twice.
-fn schedule() -> impl Strategy<Value = (Vec<(u8, i64)>, Vec<(usize, usize)>)> {
+fn schedule() -> impl Strategy<Value = (Versions, Parts)> {
     prop::collection::vec((0..8_u8, 0..20_i64), 1..60).prop_flat_map(|versions| {
         let length = versions.len();
         let parts = prop::collection::vec((0..length, 1..=length), 1..6);

@@ -20,18 +20,18 @@ use freshet_table::Tables;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-pub struct World {
-    pub services: Services,
-    pub stream: StreamId,
+pub(crate) struct World {
+    pub(crate) services: Services,
+    pub(crate) stream: StreamId,
     _directory: tempfile::TempDir,
 }
 
-pub fn tenant() -> TenantId {
+pub(crate) fn tenant() -> TenantId {
     TenantId::parse("acme").unwrap()
 }
 
 impl World {
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let services = open(directory.path()).await;
         let definition = json!({"id": "is-000000001"});
@@ -40,7 +40,7 @@ impl World {
     }
 
     /// A writer of its own, as another process would have: nothing warm is shared.
-    pub fn writer(&self) -> WriterContext {
+    pub(crate) fn writer(&self) -> WriterContext {
         let tables = Arc::new(Tables::new(Arc::clone(&self.services.files), self.services.root.clone()));
         WriterContext::new(
             Arc::clone(&self.services.queue),
@@ -52,7 +52,7 @@ impl World {
     }
 
     /// Makes or changes a table of `id`, `version` and `note`.
-    pub async fn table(&self, name: &str, more: &Value) {
+    pub(crate) async fn table(&self, name: &str, more: &Value) {
         let mut definition = json!({
             "stream": "orders", "key": ["id"], "order_by": "version", "start": "beginning",
             "columns": [{"name": "id", "type": "string"}, {"name": "version", "type": "integer"}, {"name": "note", "type": "string"}],
@@ -63,7 +63,7 @@ impl World {
         put(&self.services.catalog, ResourceKind::Tables, name, &definition).await;
     }
 
-    pub async fn append(&self, payloads: &[Value]) -> Vec<QueuedRecord> {
+    pub(crate) async fn append(&self, payloads: &[Value]) -> Vec<QueuedRecord> {
         let records: Vec<Record> = payloads.iter().enumerate().map(|(at, payload)| self.record(at, payload)).collect();
         let shard = Shard { tenant: tenant(), stream: self.stream.clone(), shard: 0 };
         let positions = self.services.queue.append(&shard, records.clone()).await.unwrap();
@@ -83,7 +83,7 @@ impl World {
     }
 
     /// `id` → `version` of a table, read by a reader of its own.
-    pub async fn rows(&self, table: &str) -> BTreeMap<String, Vec<i64>> {
+    pub(crate) async fn rows(&self, table: &str) -> BTreeMap<String, Vec<i64>> {
         let mut found: BTreeMap<String, Vec<i64>> = BTreeMap::new();
         for batch in self.select(table, "id, version").await {
             let (ids, versions) = (batch.column(0).as_string_view(), batch.column(1).as_primitive::<Int64Type>());
@@ -97,7 +97,7 @@ impl World {
         found
     }
 
-    pub async fn count(&self, table: &str) -> i64 {
+    pub(crate) async fn count(&self, table: &str) -> i64 {
         let batches = self.select(table, "count(*)").await;
         batches.first().map_or(0, |batch| batch.column(0).as_primitive::<Int64Type>().value(0))
     }
@@ -116,11 +116,11 @@ impl World {
     }
 }
 
-pub fn batch(records: &[QueuedRecord]) -> PartitionBatch {
+pub(crate) fn batch(records: &[QueuedRecord]) -> PartitionBatch {
     PartitionBatch { partition: records[0].position.partition, records: records.to_vec() }
 }
 
-pub async fn everything(queue: &dyn Queue, partition: u32) -> Vec<QueuedRecord> {
+pub(crate) async fn everything(queue: &dyn Queue, partition: u32) -> Vec<QueuedRecord> {
     let limit = ReadLimit { records: 1_000_000, bytes: 1 << 30, wait: Duration::ZERO };
     queue.read(partition, 0, limit).await.unwrap()
 }
