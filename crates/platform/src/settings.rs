@@ -128,14 +128,15 @@ pub struct Settings {
     pub files: FilesSettings,
     /// The signing key.
     pub signing_key: KeySettings,
-    /// Which log lines are written, as `info` or `freshet=debug,warn`.
+    /// Which log lines are written, as `info` or `freshet_table=debug,warn`.
     pub log: String,
     /// How they are written.
     pub log_format: LogFormat,
 }
 
-/// deltalake reports each race for a version that it lost as an error; ours are tried again, and reported where they fail.
-const DEFAULT_LOG: &str = "info,deltalake_core=off";
+/// deltalake reports each race for a version that it lost as an error; ours are tried again, and reported where they fail. Its kernel
+/// says several lines a commit.
+const DEFAULT_LOG: &str = "info,buoyant_kernel=warn,deltalake_core=off";
 
 /// Every variable, and what it sets: the rows of docs/configuration.md.
 pub(crate) const VARIABLES: &[(&str, &str)] = &[
@@ -165,7 +166,7 @@ pub(crate) const VARIABLES: &[(&str, &str)] = &[
     ("FRESHET_SIGNING_KEY_FILE", "the file that holds it, made where it is missing; default <data>/signing-key.pem"),
     (
         "FRESHET_LOG",
-        "which log lines are written, as info or freshet_table=debug,warn; default info,deltalake_core=off",
+        "which log lines are written, as info or freshet_table=debug,warn; default info,buoyant_kernel=warn,deltalake_core=off",
     ),
     ("FRESHET_LOG_FORMAT", "text (default) or json"),
     ("FRESHET_LISTEN", "address of freshet up; default 127.0.0.1:8080"),

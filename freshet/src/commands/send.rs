@@ -35,7 +35,9 @@ impl Resume {
         if let Some(directory) = self.path.parent() {
             let _ = fs::create_dir_all(directory);
         }
-        let _ = fs::write(&self.path, done.to_string());
+        // Renamed when whole: being killed half-way leaves the number before.
+        let staged = self.path.with_extension("new");
+        let _ = fs::write(&staged, done.to_string()).and_then(|()| fs::rename(&staged, &self.path));
     }
 
     fn forget(&self) {
