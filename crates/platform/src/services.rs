@@ -40,8 +40,14 @@ pub enum OpenError {
     #[error("the store can't be opened")]
     Store(#[from] StoreError),
     /// The queue can't be opened.
-    #[error("the queue can't be opened")]
-    Queue(#[from] QueueError),
+    #[error("the queue at {place} can't be opened")]
+    Queue {
+        /// Its file, or its brokers.
+        place: String,
+        /// Why.
+        #[source]
+        source: QueueError,
+    },
     /// The files can't be opened.
     #[error("the files can't be opened")]
     Files(#[from] object_store::Error),
@@ -155,10 +161,13 @@ async fn open_queue(settings: &Settings, clock: &Clock) -> Result<Arc<dyn Queue>
                 retention: *retention,
                 clock: Arc::new(move || clock.now()),
             });
-            Ok(Arc::new(queue.await?))
+            let place = path.display().to_string();
+            Ok(Arc::new(queue.await.map_err(|source| OpenError::Queue { place, source })?))
         }
         QueueSettings::Kafka(connection) => {
-            Ok(Arc::new(KafkaQueue::connect(kafka(connection, &settings.topic)).await?))
+            let place = connection.bootstrap_servers.clone();
+            let queue = KafkaQueue::connect(kafka(connection, &settings.topic)).await;
+            Ok(Arc::new(queue.map_err(|source| OpenError::Queue { place, source })?))
         }
     }
 }

@@ -35,7 +35,7 @@ pub(crate) struct Fresh {
 }
 
 /// Refuses slices that don't fit their own description or the table, and brings their columns into the table's order.
-pub(crate) fn conformed(path: &str, schema: &SchemaRef, slices: Vec<Slice>) -> Result<Vec<Slice>, TableError> {
+pub(crate) fn conformed(path: &str, schema: &SchemaRef, slices: &[Slice]) -> Result<Vec<Slice>, TableError> {
     let mut conformed = Vec::with_capacity(slices.len());
     for slice in slices {
         conformed
@@ -45,7 +45,7 @@ pub(crate) fn conformed(path: &str, schema: &SchemaRef, slices: Vec<Slice>) -> R
     Ok(conformed)
 }
 
-fn conform(schema: &SchemaRef, slice: Slice) -> Result<Slice, String> {
+fn conform(schema: &SchemaRef, slice: &Slice) -> Result<Slice, String> {
     let Slice { partition, offsets, rows, row_offsets } = slice;
     if row_offsets.len() != rows.num_rows() {
         return Err(format!("{} rows came with {} offsets", rows.num_rows(), row_offsets.len()));
@@ -87,7 +87,7 @@ fn conform(schema: &SchemaRef, slice: Slice) -> Result<Slice, String> {
         columns.push(column);
     }
     let rows = RecordBatch::try_new(schema.clone(), columns).map_err(|error| error.to_string())?;
-    Ok(Slice { partition, offsets, rows, row_offsets })
+    Ok(Slice { partition: *partition, offsets: offsets.clone(), rows, row_offsets: row_offsets.clone() })
 }
 
 /// What of the slices (sorted by partition and offset) is not yet in; none: nothing of it has to be written.
@@ -146,7 +146,7 @@ mod tests {
     /// Offsets of the rows taken, and what the commit says of its partitions.
     type Taken = (Vec<i64>, Vec<(String, i64)>);
 
-    fn fresh_offsets(slices: Vec<Slice>, committed: &[(u32, i64)]) -> Option<Taken> {
+    fn fresh_offsets(slices: &[Slice], committed: &[(u32, i64)]) -> Option<Taken> {
         let mut transactions = Transactions::default();
         transactions
             .apply(committed.iter().map(|(partition, next)| Transaction::new(application("t", *partition), *next)));
@@ -159,32 +159,32 @@ mod tests {
 
     #[test]
     fn each_offset_is_taken_once_in_any_order_of_slices() {
-        let slices = vec![slice(1, 5..8), slice(0, 3..5), slice(0, 0..4), slice(1, 2..6)];
-        let (offsets, said) = fresh_offsets(slices, &[(1, 3)]).unwrap();
+        let slices = [slice(1, 5..8), slice(0, 3..5), slice(0, 0..4), slice(1, 2..6)];
+        let (offsets, said) = fresh_offsets(&slices, &[(1, 3)]).unwrap();
         assert_eq!(offsets, [0, 1, 2, 3, 4, 3, 4, 5, 6, 7]);
         assert_eq!(said, [("freshet:t:0".to_owned(), 5), ("freshet:t:1".to_owned(), 8)]);
     }
 
     #[test]
     fn what_is_in_moves_nothing_and_never_back() {
-        assert_eq!(fresh_offsets(vec![slice(0, 0..5)], &[(0, 5)]), None);
-        assert_eq!(fresh_offsets(vec![slice(0, 0..5)], &[(0, 9)]), None);
-        let (_, said) = fresh_offsets(vec![slice(0, 0..5), slice(1, 0..1)], &[(0, 9)]).unwrap();
+        assert_eq!(fresh_offsets(&[slice(0, 0..5)], &[(0, 5)]), None);
+        assert_eq!(fresh_offsets(&[slice(0, 0..5)], &[(0, 9)]), None);
+        let (_, said) = fresh_offsets(&[slice(0, 0..5), slice(1, 0..1)], &[(0, 9)]).unwrap();
         assert_eq!(said, [("freshet:t:1".to_owned(), 1)]);
     }
 
     #[test]
     fn a_slice_without_rows_moves_on_only_with_others() {
         let empty = || Slice { offsets: 5..9, row_offsets: Vec::new(), rows: slice(0, 0..0).rows, partition: 0 };
-        assert_eq!(fresh_offsets(vec![empty()], &[]), None);
-        let (_, said) = fresh_offsets(vec![empty(), slice(1, 0..1)], &[]).unwrap();
+        assert_eq!(fresh_offsets(&[empty()], &[]), None);
+        let (_, said) = fresh_offsets(&[empty(), slice(1, 0..1)], &[]).unwrap();
         assert_eq!(said.first(), Some(&("freshet:t:0".to_owned(), 9)));
     }
 
     #[test]
     fn rows_that_are_in_still_move_on_when_their_slice_covers_more() {
         let longer = Slice { offsets: 0..9, ..slice(0, 0..5) };
-        let (offsets, said) = fresh_offsets(vec![longer], &[(0, 7)]).unwrap();
+        let (offsets, said) = fresh_offsets(&[longer], &[(0, 7)]).unwrap();
         assert!(offsets.is_empty());
         assert_eq!(said, [("freshet:t:0".to_owned(), 9)]);
     }
@@ -198,7 +198,7 @@ mod tests {
             (Slice { offsets: 0..u64::MAX, ..slice(0, 0..2) }, "are not offsets"),
         ];
         for (slice, expected) in cases {
-            let error = conformed("orders", &schema(), vec![slice]).unwrap_err().to_string();
+            let error = conformed("orders", &schema(), &[slice]).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
         }
     }

@@ -67,14 +67,10 @@ impl Snapshot {
     }
 
     /// The same table at the version that a commit of ours has made on top of this one.
-    pub(crate) fn after_own_commit(
-        &self,
-        mut table: DeltaTable,
-        state: DeltaTableState,
-        said: Vec<Transaction>,
-    ) -> Self {
+    pub(crate) fn after_own_commit(&self, state: DeltaTableState, said: Vec<Transaction>) -> Self {
         let mut transactions = Transactions::clone(&self.transactions);
         transactions.apply(said);
+        let mut table = self.table.clone();
         table.state = Some(state.clone());
         Self { table, state, transactions: Arc::new(transactions), ..*self }
     }

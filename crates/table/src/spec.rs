@@ -91,7 +91,8 @@ impl TableSpec {
         delta_fields(path, &self.schema)
     }
 
-    /// The columns that an existing table lacks, if nothing else differs.
+    /// The columns that an existing table lacks, if nothing else differs. Columns that only the table has are fine: another
+    /// process, whose definition is newer, has added them.
     pub(crate) fn missing_columns(
         &self,
         path: &str,
@@ -122,11 +123,7 @@ impl TableSpec {
                 }
             }
         }
-        let dropped = table.fields().find(|there| self.schema.column_with_name(there.name()).is_none());
-        match dropped {
-            Some(there) => Err(mismatch(path, there.name(), format!("column {} is no longer asked for", there.name()))),
-            None => Ok(missing),
-        }
+        Ok(missing)
     }
 }
 

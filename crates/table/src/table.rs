@@ -9,6 +9,7 @@ use datafusion::catalog::TableProvider;
 use datafusion::execution::SessionState;
 use deltalake_core::DeltaTableError;
 use deltalake_core::logstore::LogStoreRef;
+use deltalake_core::operations::optimize::Metrics;
 use deltalake_core::table::state::DeltaTableState;
 use jiff::Timestamp;
 use tokio::sync::Mutex;
@@ -16,7 +17,7 @@ use tracing::{debug, info, warn};
 use uuid::Uuid;
 
 use crate::commit::{Committed, commit, strict_commit};
-use crate::compact::{Compacted, compact};
+use crate::compact::compact;
 use crate::error::is_conflict;
 use crate::incoming::{conformed, fresh};
 use crate::log::Commit;
@@ -110,11 +111,13 @@ impl Table {
         };
         let mut base = self.newest().await?;
         let kind = base.kind().ok_or_else(|| TableError::NotOurs { path: self.path.clone() })?;
-        let slices = conformed(&self.path, &base.schema(), slices)?;
         loop {
             outcome.attempts += 1;
             outcome.version = base.version();
-            let fresh = fresh(&base.schema(), topic, &slices, base.transactions());
+            // For each attempt anew: the winner of a race may have added a column.
+            let schema = base.schema();
+            let conformed = conformed(&self.path, &schema, &slices)?;
+            let fresh = fresh(&schema, topic, &conformed, base.transactions());
             let Some(fresh) = fresh.map_err(|error| self.failed("preparing rows", error.into()))? else {
                 return Ok(outcome);
             };
@@ -124,9 +127,9 @@ impl Table {
             let failure = match commit(&base, &self.session, &kind, fresh, &commit_id).await {
                 Ok(Committed { state, rows_written }) => {
                     outcome.version = state.version();
-                    let made = base.after_own_commit(base.table().clone(), state, transactions);
+                    let made = base.after_own_commit(state, transactions);
                     self.show(made.clone()).await;
-                    self.compact_if_crowded(made).await;
+                    self.compact_if_crowded(&made).await;
                     return Ok(outcome.with_commit(rows_new, rows_written));
                 }
                 Err(failure) => failure,
@@ -186,7 +189,7 @@ impl Table {
         Ok(details)
     }
 
-    /// Refuses a spec that the table doesn't fulfil, after adding the columns that it only lacks.
+    /// Refuses a spec that the table contradicts, after adding the columns that it only lacks.
     pub(crate) async fn fulfil(&self, spec: &TableSpec) -> Result<(), TableError> {
         let mut attempts = 0;
         loop {
@@ -225,15 +228,17 @@ impl Table {
 
     /// Puts small files together once there are many: every merge and every query opens each of them.
     ///
-    /// Nothing depends on it, so a failure is only noted: a race was lost, or the next write finds out what is wrong.
-    async fn compact_if_crowded(&self, base: Snapshot) {
-        match compact(&base, &self.session).await {
+    /// Nothing depends on it, so a failure is only noted, and the next write tries it again.
+    async fn compact_if_crowded(&self, base: &Snapshot) {
+        match compact(base, &self.session).await {
             Ok(None) => {}
-            Ok(Some(Compacted { table, state, files_removed, files_added })) => {
-                info!(table = %self.path, version = state.version(), files_removed, files_added, "put small files together");
-                self.show(base.after_own_commit(table, state, Vec::new())).await;
+            Ok(Some(Metrics { num_files_removed, num_files_added, .. })) => {
+                info!(table = %self.path, base = base.version(), num_files_removed, num_files_added, "put small files together");
             }
-            Err(error) => debug!(table = %self.path, %error, "small files were not put together"),
+            Err(error) if is_conflict(&error) => {
+                debug!(table = %self.path, %error, "small files were not put together: another writer was first");
+            }
+            Err(error) => warn!(table = %self.path, %error, "small files were not put together"),
         }
     }
 

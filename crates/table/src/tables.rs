@@ -83,7 +83,7 @@ impl Tables {
     }
 
     /// The table at a path, made where there is none. Columns that the spec has and the table lacks are added, after those
-    /// that are there.
+    /// that are there; columns that only the table has stay, and are null in rows that come without them.
     ///
     /// # Errors
     /// [`TableError::SchemaMismatch`] where anything else differs, and what [`Tables::open`] fails with.
