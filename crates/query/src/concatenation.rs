@@ -15,7 +15,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
-use crate::functions::{Makes, refuse_excess};
+use crate::bounded::{Bounded, Makes};
 
 /// Plans `||` between anything but lists.
 #[derive(Debug)]
@@ -26,7 +26,8 @@ pub(crate) struct ConcatenationPlanner {
 impl ConcatenationPlanner {
     pub(crate) fn new() -> Self {
         let concat = datafusion::functions::string::concat();
-        Self { operator: Arc::new(ScalarUDF::new_from_impl(Concatenation { concat })) }
+        let inner = Arc::new(ScalarUDF::new_from_impl(Concatenation { concat }));
+        Self { operator: Arc::new(ScalarUDF::new_from_impl(Bounded { inner, makes: Makes::Sum })) }
     }
 }
 
@@ -60,10 +61,6 @@ impl ScalarUDFImpl for Concatenation {
         "||"
     }
 
-    fn display_name(&self, parts: &[Expr]) -> Result<String> {
-        Ok(parts.iter().map(ToString::to_string).collect::<Vec<_>>().join(" || "))
-    }
-
     fn schema_name(&self, parts: &[Expr]) -> Result<String> {
         Ok(parts.iter().map(|part| part.schema_name().to_string()).collect::<Vec<_>>().join(" || "))
     }
@@ -81,7 +78,6 @@ impl ScalarUDFImpl for Concatenation {
     }
 
     fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        refuse_excess(self.name(), Makes::Sum, &arguments)?;
         let mut nulls: Option<NullBuffer> = None;
         for part in &arguments.args {
             match part {

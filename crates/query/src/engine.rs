@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList};
-use datafusion::dataframe::DataFrame;
 use datafusion::error::DataFusionError;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::execution::{SessionState, SessionStateDefaults, TaskContext};
+use datafusion::logical_expr::LogicalPlanBuilder;
 use datafusion::logical_expr::planner::ExprPlanner;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
@@ -22,7 +22,8 @@ use tokio::runtime::Runtime;
 use crate::answer::{AnswerWriter, ResultColumn, Statistics};
 use crate::cells::type_name;
 use crate::concatenation::ConcatenationPlanner;
-use crate::growth::refuse_growth;
+use crate::growth::{refuse_growth, refuse_large_rows, rows_at_once};
+use crate::held::{holding, pass_on};
 use crate::interrupt::{Interrupt, interruptible};
 use crate::names::Spellings;
 use crate::tables::{schema_of, spellings};
@@ -95,22 +96,25 @@ impl QueryEngine {
             .enable_all()
             .build()
             .map_err(unavailable)?;
+        pass_on();
         let template = template(&settings);
         Ok(Self { runtime: Some(runtime), template, settings })
     }
 
-    /// Runs a query. Dropping the future stops its work, as its timeout does.
+    /// Runs a query. Dropping the future stops its work, as its timeout does; but work ends only where it yields, and
+    /// `permit` is dropped when the last of it has ended.
     ///
     /// # Errors
     /// Any of [`QueryError`]'s variants but those of [`parse_select`](crate::parse_select).
-    pub async fn run(&self, query: Query) -> Result<Answer, QueryError> {
+    pub async fn run<P: Send + Sync + 'static>(&self, query: Query, permit: P) -> Result<Answer, QueryError> {
         let started = Instant::now();
         let timeout = query.timeout;
         let session = self.session()?;
         let most_bytes = self.settings.answer_bytes;
         let runtime = self.runtime.as_ref().ok_or_else(|| QueryError::internal("the engine has no threads"))?;
         let interrupt = Interrupt::default();
-        let task = runtime.spawn(run(session, query, most_bytes, started, interrupt.clone()));
+        let task =
+            runtime.spawn(holding(Arc::new(permit), run(session, query, most_bytes, started, interrupt.clone())));
         let work = Work { task, interrupt };
         match tokio::time::timeout(timeout, work).await {
             Ok(outcome) => outcome,
@@ -206,6 +210,7 @@ async fn run(
     if plan.schema().fields().len() > MAX_COLUMNS {
         return Err(QueryError::TooComplex { what: format!("its result has more than {MAX_COLUMNS} columns") });
     }
+    let plan = functions::bound(plan, &session).map_err(explain)?;
     refuse_growth(&plan)?;
     let plan = query.parameters.bind(plan, query.select.placeholders())?.map_err(explain)?;
     let columns: Vec<ResultColumn> = plan
@@ -216,10 +221,14 @@ async fn run(
         .collect();
 
     // One row more than asked tells whether there are more.
-    let context = SessionContext::new_with_state(session);
-    let frame = DataFrame::new(context.state(), plan).limit(0, Some(query.limit.saturating_add(1))).map_err(explain)?;
-    let task: Arc<TaskContext> = Arc::new(frame.task_ctx());
-    let physical = frame.create_physical_plan().await.map_err(explain)?;
+    let plan = LogicalPlanBuilder::from(plan).limit(0, Some(query.limit.saturating_add(1))).map_err(explain)?;
+    let plan = session.optimize(&plan.build().map_err(explain)?).map_err(explain)?;
+    refuse_large_rows(&plan)?;
+    let rows = rows_at_once(&plan, session.config().batch_size())?;
+    let config = session.config().clone().with_batch_size(rows);
+    let session = SessionStateBuilder::new_from_existing(session).with_config(config).build();
+    let physical = session.query_planner().create_physical_plan(&plan, &session).await.map_err(explain)?;
+    let task: Arc<TaskContext> = session.task_ctx();
     let physical = interruptible(physical, &interrupt).map_err(explain)?;
     let mut batches = execute_stream(Arc::clone(&physical), task).map_err(explain)?;
     let mut writer = AnswerWriter::new(&columns, query.limit, most_bytes)?;

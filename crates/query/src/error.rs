@@ -138,6 +138,27 @@ impl QueryError {
         Self::Internal { source: DataFusionError::Internal(message.into()) }
     }
 
+    /// What kind of failure is behind it, for the log: the failure's own text may repeat the query's.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        let (Self::TooMuchMemory { source } | Self::Unavailable { source } | Self::Internal { source }) = self else {
+            return "none";
+        };
+        match source.find_root() {
+            DataFusionError::ArrowError(..) => "arrow",
+            DataFusionError::ParquetError(_) => "parquet",
+            DataFusionError::ObjectStore(_) => "object store",
+            DataFusionError::IoError(_) => "io",
+            DataFusionError::Internal(_) => "internal",
+            DataFusionError::Execution(_) => "execution",
+            DataFusionError::ExecutionJoin(_) => "panic or abort",
+            DataFusionError::ResourcesExhausted(_) => "resources exhausted",
+            DataFusionError::External(_) => "external",
+            DataFusionError::Substrait(_) | DataFusionError::Configuration(_) => "configuration",
+            _ => "planning",
+        }
+    }
+
     /// Tells the meaning of an error of `DataFusion`'s. Column names are told in their tables' spelling.
     pub(crate) fn of(error: DataFusionError, spellings: &Spellings) -> Self {
         match meaning(&error) {
@@ -169,6 +190,11 @@ enum Meaning {
 /// The innermost cause decides: what wraps it says where, and may name files.
 fn meaning(error: &DataFusionError) -> Meaning {
     match error {
+        // What the types of an expression don't allow, some operators report as a defect.
+        DataFusionError::Context(rule, inner) if rule == "type_coercion" => match inner.as_ref() {
+            DataFusionError::Internal(message) => Meaning::Query(message.clone()),
+            _ => meaning(inner),
+        },
         DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => meaning(inner),
         DataFusionError::Shared(inner) => meaning(inner),
         DataFusionError::Collection(all) => all.first().map_or(Meaning::Defect, meaning),

@@ -6,9 +6,12 @@
 
 use datafusion::common::DFSchema;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 
 use crate::QueryError;
+use crate::bounded::bytes_of_constant;
+use crate::functions::grows;
 use crate::select::too_complex;
 
 /// Most parts of an expression, names of columns counted as what they stand for: optimizing one that large takes about
@@ -17,6 +20,69 @@ const MAX_PARTS: u64 = 10_000;
 /// What a part weighs, and what a value does: lists of thousands of values are usual and cost little.
 const PART: u64 = 20;
 const VALUE: u64 = 1;
+
+/// Most calls of functions that make more than they are given: each may make some megabytes for the rows on their way.
+const MAX_GROWING_CALLS: usize = 50;
+/// Most bytes of the constants that are written to rows, or may be: a batch has 8,192 of them.
+const MAX_CONSTANTS_BYTES: u64 = 64 << 10;
+
+/// Refuses a plan, after it is optimized, whose rows may grow too large on their way. Lists of IN and VALUES don't count:
+/// none of their values goes to every row.
+pub(crate) fn refuse_large_rows(plan: &LogicalPlan) -> Result<(), QueryError> {
+    let (mut calls, mut bytes) = (0_usize, 0_u64);
+    let mut count = |part: &Expr| {
+        match part {
+            Expr::InList(_) => return Ok(TreeNodeRecursion::Jump),
+            Expr::ScalarFunction(call) if grows(call.func.name()) => calls += 1,
+            Expr::Literal(value, _) => bytes = bytes.saturating_add(bytes_of_constant(value)?),
+            _ => {}
+        }
+        Ok(TreeNodeRecursion::Continue)
+    };
+    let counted = plan.apply_with_subqueries(|node| match node {
+        LogicalPlan::Values(_) => Ok(TreeNodeRecursion::Continue),
+        node => node.apply_expressions(|expression| expression.apply(&mut count)),
+    });
+    counted.map_err(|source| QueryError::Internal { source })?;
+    if calls > MAX_GROWING_CALLS {
+        return Err(too_complex(format!(
+            "it comes to more than {MAX_GROWING_CALLS} calls of functions that make texts or lists longer, as concat, replace and lpad"
+        )));
+    }
+    if bytes > MAX_CONSTANTS_BYTES {
+        return Err(too_complex(format!(
+            "the constants in it come to more than {MAX_CONSTANTS_BYTES} bytes; values in IN (…) and VALUES don't count"
+        )));
+    }
+    Ok(())
+}
+
+/// How many rows a batch of an optimized plan may have, of `usual` ones: where values that functions made come to a join,
+/// or to the unnesting of lists, each may be repeated for all rows of a batch, in each of its columns.
+pub(crate) fn rows_at_once(plan: &LogicalPlan, usual: usize) -> Result<usize, QueryError> {
+    let mut most = 1_usize;
+    let walked = plan.apply_with_subqueries(|node| {
+        if matches!(node, LogicalPlan::Join(_) | LogicalPlan::Unnest(_)) {
+            most = most.max(growing_calls(node)?.saturating_mul(node.schema().fields().len()));
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    walked.map_err(|source| QueryError::Internal { source })?;
+    Ok((usual / most).max(1))
+}
+
+fn growing_calls(plan: &LogicalPlan) -> Result<usize, DataFusionError> {
+    let mut calls = 0;
+    plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expression| {
+            expression.apply(|part| {
+                calls += usize::from(matches!(part, Expr::ScalarFunction(call) if grows(call.func.name())));
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    })?;
+    Ok(calls)
+}
 
 /// Refuses a plan of which an expression grows too large.
 pub(crate) fn refuse_growth(plan: &LogicalPlan) -> Result<(), QueryError> {

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{Expr, Ident, ObjectName, Query, Select, Statement, TableFactor, Visit, Visitor};
+use datafusion::sql::sqlparser::ast::{
+    Expr, GroupByExpr, GroupByWithModifier, Ident, ObjectName, Query, Select, Statement, TableFactor, Visit, Visitor,
+};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan};
 
@@ -22,6 +24,12 @@ const MAX_EXPRESSION_DEPTH: usize = 500;
 /// Most SELECTs and tables, each common table expression counted as often as it is used: planning copies it that often,
 /// so that twenty of them, each using the one before twice, would be a million.
 const MAX_EXPANDED: u64 = 200;
+
+/// Deepest nesting of SELECTs, and of FILTER and OVER clauses: planning takes a time that doubles with each level.
+const MAX_QUERY_NESTING: usize = 8;
+const MAX_CLAUSE_NESTING: usize = 4;
+/// Most grouping sets of one GROUP BY: planning makes a list of all of them, and CUBE of n columns has 2^n.
+const MAX_GROUPING_SETS: u64 = 4_096;
 
 /// Functions that stand in FROM; they make rows and read nothing.
 const TABLE_FUNCTIONS: [&str; 2] = ["generate_series", "range"];
@@ -49,7 +57,7 @@ pub(crate) fn operators(tokens: &[TokenWithSpan]) -> usize {
 
 /// The tables that a query names, after refusing what no SELECT of ours does, and one that grows too large.
 pub(crate) fn survey(query: &Query, tokens: &[TokenWithSpan]) -> Result<Vec<String>, QueryError> {
-    let mut survey = Survey { tokens, scopes: Vec::new(), tables: BTreeSet::new(), expanded: 0, depth: 0 };
+    let mut survey = Survey { tokens, scopes: Vec::new(), tables: BTreeSet::new(), expanded: 0, depth: 0, clauses: 0 };
     if let ControlFlow::Break(refusal) = query.visit(&mut survey) {
         return Err(refusal);
     }
@@ -69,6 +77,8 @@ struct Survey<'a> {
     expanded: u64,
     /// Of the expression that is being walked.
     depth: usize,
+    /// FILTER and OVER clauses around what is being walked.
+    clauses: usize,
 }
 
 /// What a query and the common table expressions in it come to.
@@ -132,6 +142,11 @@ impl Visitor for Survey<'_> {
             }
         }
         self.scopes.push(scope);
+        if self.scopes.len() > MAX_QUERY_NESTING {
+            return ControlFlow::Break(too_complex(format!(
+                "its SELECTs are nested deeper than {MAX_QUERY_NESTING} levels: write common table expressions one after the other"
+            )));
+        }
         ControlFlow::Continue(())
     }
 
@@ -149,11 +164,25 @@ impl Visitor for Survey<'_> {
 
     fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<QueryError> {
         self.add(1);
-        if select.into.is_some() { self.refuse("INTO") } else { ControlFlow::Continue(()) }
+        if select.into.is_some() {
+            return self.refuse("INTO");
+        }
+        if grouping_sets(&select.group_by) > MAX_GROUPING_SETS {
+            return ControlFlow::Break(too_complex(format!(
+                "a GROUP BY of it has more than {MAX_GROUPING_SETS} grouping sets; CUBE of n columns has 2^n"
+            )));
+        }
+        ControlFlow::Continue(())
     }
 
-    fn pre_visit_expr(&mut self, _expression: &Expr) -> ControlFlow<QueryError> {
+    fn pre_visit_expr(&mut self, expression: &Expr) -> ControlFlow<QueryError> {
         self.depth += 1;
+        self.clauses += usize::from(has_clause(expression));
+        if self.clauses > MAX_CLAUSE_NESTING {
+            return ControlFlow::Break(too_complex(format!(
+                "FILTER and OVER are nested deeper than {MAX_CLAUSE_NESTING} levels"
+            )));
+        }
         if self.depth <= MAX_EXPRESSION_DEPTH {
             return ControlFlow::Continue(());
         }
@@ -162,8 +191,9 @@ impl Visitor for Survey<'_> {
         )))
     }
 
-    fn post_visit_expr(&mut self, _expression: &Expr) -> ControlFlow<QueryError> {
+    fn post_visit_expr(&mut self, expression: &Expr) -> ControlFlow<QueryError> {
         self.depth = self.depth.saturating_sub(1);
+        self.clauses = self.clauses.saturating_sub(usize::from(has_clause(expression)));
         ControlFlow::Continue(())
     }
 
@@ -194,6 +224,41 @@ impl Visitor for Survey<'_> {
         }
         ControlFlow::Continue(())
     }
+}
+
+fn has_clause(expression: &Expr) -> bool {
+    matches!(expression, Expr::Function(call) if call.filter.is_some() || call.over.is_some() || !call.within_group.is_empty())
+}
+
+/// How many grouping sets a GROUP BY comes to: its parts' multiply.
+fn grouping_sets(group_by: &GroupByExpr) -> u64 {
+    let (expressions, modifiers) = match group_by {
+        GroupByExpr::All(modifiers) => (&[][..], modifiers),
+        GroupByExpr::Expressions(expressions, modifiers) => (expressions.as_slice(), modifiers),
+    };
+    let of_modifiers = modifiers.iter().map(|modifier| match modifier {
+        GroupByWithModifier::Rollup | GroupByWithModifier::Totals => expressions.len() as u64 + 1,
+        GroupByWithModifier::Cube => subsets(expressions.len()),
+        GroupByWithModifier::GroupingSets(sets) => sets_of(sets),
+    });
+    expressions.iter().map(sets_of).chain(of_modifiers).fold(1, u64::saturating_mul)
+}
+
+fn sets_of(expression: &Expr) -> u64 {
+    match expression {
+        Expr::Cube(columns) => subsets(columns.len()),
+        Expr::Rollup(columns) => columns.len() as u64 + 1,
+        // A CUBE within it stands for many.
+        Expr::GroupingSets(sets) => {
+            sets.iter().map(|set| set.iter().map(sets_of).fold(1, u64::saturating_mul)).fold(0, u64::saturating_add)
+        }
+        Expr::Nested(inner) => sets_of(inner),
+        _ => 1,
+    }
+}
+
+fn subsets(columns: usize) -> u64 {
+    u32::try_from(columns).ok().and_then(|columns| 1_u64.checked_shl(columns)).unwrap_or(u64::MAX)
 }
 
 fn place_of(name: &ObjectName) -> Position {

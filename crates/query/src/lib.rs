@@ -20,6 +20,7 @@
 //!   [`std::error::Error::source`], for the log.
 
 mod answer;
+mod bounded;
 mod cells;
 mod concatenation;
 mod engine;
@@ -27,8 +28,10 @@ mod error;
 mod functions;
 mod growth;
 mod guard;
+mod held;
 mod interrupt;
 mod names;
+mod nesting;
 mod parameters;
 mod scalar;
 mod select;

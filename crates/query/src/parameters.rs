@@ -11,6 +11,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 use serde_json::value::RawValue;
 
 use crate::QueryError;
+use crate::bounded::MAX_CONSTANT_BYTES;
 use crate::error::{capped, hint};
 use crate::names::nearest;
 use crate::scalar::scalar;
@@ -132,6 +133,9 @@ fn wrong(message: impl Into<String>) -> QueryError {
 
 fn read_value(name: &str, json: &RawValue) -> Result<ParameterValue, QueryError> {
     let text = json.get().trim();
+    if text.len() as u64 > MAX_CONSTANT_BYTES {
+        return Err(wrong(format!("parameter ${} is longer than {MAX_CONSTANT_BYTES} bytes", capped(name))));
+    }
     match text.as_bytes().first() {
         Some(b'n') => Ok(ParameterValue::Null),
         Some(b't') => Ok(ParameterValue::Boolean(true)),

@@ -10,9 +10,11 @@ use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
 use crate::QueryError;
+use crate::bounded::MAX_CONSTANT_BYTES;
 use crate::error::{Position, capped, shown};
 use crate::guard::{MAX_NESTING, MAX_OPERATORS, operators, survey};
 use crate::names::Spellings;
+use crate::nesting::refuse_deep_brackets;
 
 /// Longest text of a query in bytes: what generated queries with thousands of values need, and what the parser reads
 /// in milliseconds.
@@ -48,6 +50,8 @@ pub fn parse_select(sql: &str) -> Result<Select, QueryError> {
         )));
     }
     refuse_other_statements(&tokens)?;
+    refuse_deep_brackets(&tokens)?;
+    refuse_long_texts(&tokens)?;
     let placeholders = number_placeholders(&mut tokens)?;
     let query = parse(tokens.clone())?;
     refuse_other_bodies(&query, &tokens)?;
@@ -110,6 +114,18 @@ fn refuse_other_statements(tokens: &[TokenWithSpan]) -> Result<(), QueryError> {
     let mut after_semicolon = meaningful(tokens).skip_while(|token| token.token != Token::SemiColon);
     match after_semicolon.find(|token| token.token != Token::SemiColon) {
         Some(second) => Err(not_one_select("a second statement", second.span.start)),
+        None => Ok(()),
+    }
+}
+
+/// A constant is copied with the plan, as often as what it stands in.
+fn refuse_long_texts(tokens: &[TokenWithSpan]) -> Result<(), QueryError> {
+    let is_long = |token: &&TokenWithSpan| token.token.to_string().len() as u64 > MAX_CONSTANT_BYTES;
+    match tokens.iter().filter(|token| !matches!(token.token, Token::Whitespace(_))).find(is_long) {
+        Some(long) => Err(too_complex(format!(
+            "the text at {} has more than {MAX_CONSTANT_BYTES} bytes",
+            position(long.span.start)
+        ))),
         None => Ok(()),
     }
 }

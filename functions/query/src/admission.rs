@@ -1,45 +1,88 @@
 //! How many queries run at once.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use freshet_http::Problem;
-use tokio::sync::{Semaphore, SemaphorePermit, TryAcquireError};
+use freshet_model::TenantId;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 use tokio::time::timeout;
 
 /// Longest wait for a running query to end, before a caller had better try again.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
-/// Lets so many queries run, so many more wait for a short while, and refuses the rest.
+/// Lets so many queries run, so many more wait for a short while, and refuses the rest. A tenant has three quarters of
+/// the places at most, so that there is one for the others.
 #[derive(Debug)]
 pub(crate) struct Admission {
-    running: Semaphore,
+    all: Places,
+    running: usize,
+    present: usize,
+    /// Of the tenants that have a query here.
+    tenants: Mutex<HashMap<TenantId, Places>>,
+}
+
+#[derive(Debug, Clone)]
+struct Places {
+    running: Arc<Semaphore>,
     /// Those that run and those that wait.
-    present: Semaphore,
+    present: Arc<Semaphore>,
 }
 
 /// Permission to run, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Admitted<'a> {
-    _running: SemaphorePermit<'a>,
-    _present: SemaphorePermit<'a>,
+pub(crate) struct Admitted {
+    _running: [OwnedSemaphorePermit; 2],
+    _present: [OwnedSemaphorePermit; 2],
 }
 
 impl Admission {
     pub(crate) fn new(running: usize, waiting: usize) -> Self {
-        Self { running: Semaphore::new(running), present: Semaphore::new(running.saturating_add(waiting)) }
+        let present = running.saturating_add(waiting);
+        Self { all: Places::new(running, present), running, present, tenants: Mutex::default() }
     }
 
     /// Waits for its turn, at most so long.
-    pub(crate) async fn admit(&self, at_most: Duration) -> Result<Admitted<'_>, Problem> {
-        let present = match self.present.try_acquire() {
-            Ok(present) => present,
-            Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => return Err(busy()),
-        };
-        match timeout(at_most.min(LONGEST_WAIT), self.running.acquire()).await {
-            Ok(Ok(running)) => Ok(Admitted { _running: running, _present: present }),
-            Ok(Err(_)) | Err(_) => Err(busy()),
+    pub(crate) async fn admit(&self, tenant: &TenantId, at_most: Duration) -> Result<Admitted, Problem> {
+        let of_tenant = self.places_of(tenant);
+        let present = [of_tenant.enter()?, self.all.enter()?];
+        let turn = async { Ok([of_tenant.turn().await?, self.all.turn().await?]) };
+        match timeout(at_most.min(LONGEST_WAIT), turn).await {
+            Ok(running) => Ok(Admitted { _running: running?, _present: present }),
+            Err(_elapsed) => Err(busy()),
         }
     }
+
+    fn places_of(&self, tenant: &TenantId) -> Places {
+        let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        let (running, present) = (share(self.running), share(self.present));
+        // Places that nobody has taken, or is about to, are forgotten.
+        tenants
+            .retain(|_, places| places.present.available_permits() < present || Arc::strong_count(&places.present) > 1);
+        tenants.entry(tenant.clone()).or_insert_with(|| Places::new(running, present)).clone()
+    }
+}
+
+impl Places {
+    fn new(running: usize, present: usize) -> Self {
+        Self { running: Arc::new(Semaphore::new(running)), present: Arc::new(Semaphore::new(present)) }
+    }
+
+    fn enter(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        Arc::clone(&self.present).try_acquire_owned().map_err(|refusal| match refusal {
+            TryAcquireError::NoPermits | TryAcquireError::Closed => busy(),
+        })
+    }
+
+    async fn turn(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        Arc::clone(&self.running).acquire_owned().await.map_err(|_closed| busy())
+    }
+}
+
+/// Three quarters, rounded up.
+fn share(places: usize) -> usize {
+    places - places / 4
 }
 
 fn busy() -> Problem {
@@ -50,18 +93,43 @@ fn busy() -> Problem {
 mod tests {
     use super::*;
 
+    fn tenant(name: &str) -> TenantId {
+        TenantId::parse(name).unwrap()
+    }
+
     #[tokio::test]
     async fn some_run_some_wait_and_the_rest_is_refused() {
-        let admission = Admission::new(1, 1);
-        let first = admission.admit(Duration::from_mins(1)).await.unwrap();
+        let (admission, shop) = (Admission::new(1, 1), tenant("shop"));
+        let first = admission.admit(&shop, Duration::from_mins(1)).await.unwrap();
         // The second waits, and so the third is refused at once; the second is, after its wait.
-        let (second, third) =
-            tokio::join!(admission.admit(Duration::from_millis(20)), admission.admit(Duration::from_mins(1)));
+        let (second, third) = tokio::join!(
+            admission.admit(&shop, Duration::from_millis(20)),
+            admission.admit(&shop, Duration::from_mins(1))
+        );
         let refusal = second.unwrap_err();
         assert_eq!(refusal.status(), 503);
         assert_eq!(refusal.retry_after(), Some(LONGEST_WAIT));
         assert_eq!(third.unwrap_err().detail(), refusal.detail());
         drop(first);
-        admission.admit(Duration::ZERO).await.unwrap();
+        admission.admit(&shop, Duration::ZERO).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_tenant_leaves_places_to_others() {
+        let (admission, greedy, other) = (Admission::new(4, 16), tenant("greedy"), tenant("other"));
+        let mut running = Vec::new();
+        for _ in 0..3 {
+            running.push(admission.admit(&greedy, Duration::ZERO).await.unwrap());
+        }
+        admission.admit(&greedy, Duration::from_millis(1)).await.unwrap_err();
+        drop(admission.admit(&other, Duration::ZERO).await.unwrap());
+        // Those that wait don't fill the places either.
+        let waiting = futures::future::join_all((0..20).map(|_| admission.admit(&greedy, Duration::from_millis(50))));
+        let (waited, admitted) = tokio::join!(waiting, admission.admit(&other, Duration::from_millis(20)));
+        assert!(waited.iter().all(Result::is_err));
+        admitted.unwrap();
+        drop(running);
+        admission.admit(&greedy, Duration::ZERO).await.unwrap();
+        assert_eq!(admission.tenants.lock().unwrap().len(), 1);
     }
 }

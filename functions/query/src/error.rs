@@ -33,7 +33,7 @@ pub(crate) fn of_table(error: &TableError) -> Problem {
     }
 }
 
-/// By meaning: 400 for what the query says, 408 and 413 for what it takes, 503 and 500 for what fails on our side.
+/// By meaning; of a defect, the log is told the kind only: its text may repeat the query's. 400 for what the query says, 408 and 413 for what it takes, 503 and 500 for what fails on our side.
 pub(crate) fn of_query(error: &QueryError) -> Problem {
     let detail = error.to_string();
     match error {
@@ -52,7 +52,7 @@ pub(crate) fn of_query(error: &QueryError) -> Problem {
             Problem::unavailable("the tables can't be read at the moment; try again", RETRY_AFTER)
         }
         QueryError::Internal { .. } => {
-            tracing::error!(error = error as &dyn std::error::Error, "a query failed");
+            tracing::error!(kind = error.kind(), "a query failed");
             Problem::internal()
         }
     }

@@ -18,6 +18,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tracing::Span;
 
+use crate::admission::Admitted;
 use crate::answer::SqlAnswer;
 use crate::database::{named_tables, open};
 use crate::request::SqlRequest;
@@ -76,19 +77,19 @@ async fn answer(context: &QueryContext, request: Request) -> Result<Answer, Prob
     let database =
         ResourceName::parse(&asked.database).map_err(|error| Problem::bad_request(format!("database: {error}")))?;
     let catalog = allowed_database(context, &principal, &database).await?;
-    let select = parse(asked.sql).await?;
-    let named = named_tables(&catalog, &database, &select)?;
-
-    let _admitted = context.admission.admit(longest).await?;
+    let admitted = context.admission.admit(&principal.tenant, longest).await?;
     let started = Instant::now();
     let timed_out = |_elapsed| error::of_query(&QueryError::Timeout { timeout: longest });
+    let (select, admitted) = timeout(longest, parse(asked.sql, admitted)).await.map_err(timed_out)??;
+    let named = named_tables(&catalog, &database, &select)?;
     // Before the tables are opened: each is at this time or a little later, never before it.
     let as_of = context.clock.now();
-    let opened = timeout(longest, open(&context.tables, named)).await.map_err(timed_out)?;
+    let opened =
+        timeout(longest.saturating_sub(started.elapsed()), open(&context.tables, named)).await.map_err(timed_out)?;
     let tables = opened.map_err(|error| error::of_table(&error))?;
     let rest = longest.saturating_sub(started.elapsed());
     let query = Query { select, parameters, tables, limit, timeout: rest, as_of };
-    let answer = context.engine.run(query).await.map_err(|refusal| match refusal {
+    let answer = context.engine.run(query, admitted).await.map_err(|refusal| match refusal {
         // Of all the time that was asked for, not of what opening the tables left.
         QueryError::Timeout { .. } => error::of_query(&QueryError::Timeout { timeout: longest }),
         other => error::of_query(&other),
@@ -119,12 +120,12 @@ async fn allowed_database(
     Err(Problem::not_found(format!("tenant {} has no database {database}{hint}", principal.tenant)))
 }
 
-/// A long text takes milliseconds to parse.
-async fn parse(sql: String) -> Result<Select, Problem> {
-    let parsed = spawn_blocking(move || parse_select(&sql)).await;
-    let select = parsed.map_err(|error| {
-        tracing::error!(error = &error as &dyn std::error::Error, "parsing a query failed");
+/// A long text takes milliseconds to parse. Nothing interrupts that: it keeps its place until it has ended.
+async fn parse(sql: String, admitted: Admitted) -> Result<(Select, Admitted), Problem> {
+    let parsed = spawn_blocking(move || (parse_select(&sql), admitted)).await;
+    let (select, admitted) = parsed.map_err(|error| {
+        tracing::error!(panicked = error.is_panic(), "parsing a query failed");
         Problem::internal()
     })?;
-    select.map_err(|refusal| error::of_query(&refusal))
+    Ok((select.map_err(|refusal| error::of_query(&refusal))?, admitted))
 }

@@ -1,7 +1,9 @@
 //! Bounds in rows, bytes, time, memory and disk.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use arrow::array::{Int64Array, RecordBatch};
@@ -10,7 +12,7 @@ use datafusion::catalog::streaming::StreamingTable;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
-use freshet_query::{EngineSettings, QueryEngine, QueryError, QueryTable};
+use freshet_query::{EngineSettings, Parameters, Query, QueryEngine, QueryError, QueryTable, parse_select};
 use rstest::rstest;
 use serde_json::json;
 
@@ -136,6 +138,25 @@ async fn a_query_without_end_is_ended(#[case] sql: &str) {
     "SELECT length(regexp_replace(x, '', x, 'g')) FROM (SELECT repeat('x', 100000 + value) AS x FROM generate_series(1, 1))"
 )]
 #[case::padded("SELECT lpad('x', 2000000000, 'y')")]
+#[case::padded_by_a_column(
+    "SELECT max(length(lpad('a', 200000, CAST(value AS VARCHAR)))) FROM generate_series(1, 8192)"
+)]
+#[case::constants("SELECT length(replace(repeat('a', 200000), 'a', repeat('b', 200000)))")]
+#[case::one_constant("SELECT repeat('a', 20000)")]
+#[case::overlaid(
+    "SELECT max(length(overlay(x PLACING x FROM 1 FOR 0))) FROM (SELECT repeat('x', 700000 + value) AS x FROM generate_series(1, 2))"
+)]
+#[case::captured(
+    "SELECT regexp_match(x, '((((((((x*))))))))') FROM (SELECT repeat('x', 200000 + value) AS x FROM generate_series(1, 2))"
+)]
+#[case::joined_elements(
+    "SELECT max(length(array_to_string(string_to_array(repeat('x,', 5000 + value), ','), repeat('y', 5000)))) FROM generate_series(1, 2)"
+)]
+#[case::lists(
+    "SELECT max(array_length([x, x, x, x, x, x, x, x])) FROM (SELECT repeat('x', 200000 + value) AS x FROM generate_series(1, 2))"
+)]
+#[case::rows("SELECT sum(length(repeat('x', 5000 + value % 2))) FROM generate_series(1, 8192)")]
+#[case::format("SELECT max(to_char(now(), repeat('%A', 10000 + value))) FROM generate_series(1, 2)")]
 #[tokio::test]
 async fn a_query_of_too_much_memory_is_ended(#[case] sql: &str) {
     let refusal = shop().refusal(sql).await;
@@ -184,25 +205,116 @@ async fn an_engine_may_be_dropped_where_it_is_used() {
 }
 
 #[tokio::test]
-async fn zz_probe() {
-    use datafusion::execution::SessionStateDefaults;
-    let mut n: Vec<String> = SessionStateDefaults::default_scalar_functions().iter().map(|f| format!("{}{:?}", f.name(), f.aliases())).collect();
-    n.sort();
-    println!("{}", n.join(" "));
-    let mut n: Vec<String> = SessionStateDefaults::default_aggregate_functions().iter().map(|f| f.name().to_owned()).collect();
-    n.sort();
-    println!("AGG {}", n.join(" "));
-    for depth in [8, 10, 12, 14, 16] {
-        for (open, middle, close) in [("(", "1", ")"), ("array[", "1", "]"), ("array[", "1", ""), ("cast(", "1", " as int)"), ("cast(", "1", " as"), ("[", "1", "]"), ("{'a': ", "1", "}"), ("abs(", "1", ")"), ("case when (", "1", ") then 1 end"), ("(select ", "1", ")"), ("exists (select ", "1", ")"), ("try_cast(", "1", " as int"), ("(", "1", ""), ("interval (", "1", ")"), ("1 in (", "1", ")"), ("extract(day from ", "1", ")"), ("substring(", "1", " from 1)"), ("(1, ", "1", ")"), ("struct(", "1", ")"), ("x -> (", "1", ")"), ("f(a => ", "1", ")"), ("convert(", "1", ")"), ("ceil(", "1", ")"), ("position(", "1", " in 'a')"), ("trim(", "1", ")"), ("overlay(", "1", ")"), ("not (", "1", ")"), ("map {", "1", "}"), ("(x,y) -> (", "1", ")"), ("count(*) filter (where ", "1", ")"), ("(select * from (", "select 1", "))"),
-        ] {
-            let sql = format!("select {}{middle}{}", open.repeat(depth), close.repeat(depth));
-            let t = Instant::now();
-            let r = freshet_query::parse_select(&sql);
-            let e = t.elapsed();
-            if e > Duration::from_millis(20) { println!("{depth} {open} {close} {:?} {}", e, r.map_or_else(|e| e.to_string(), |_| "ok".into())); }
-        }
+async fn long_values_among_short_ones_are_computed_in_slices() {
+    let sql = "SELECT sum(length(rpad(CAST(value AS VARCHAR), CASE WHEN value % 4000 = 1 THEN 15000 ELSE 4 END, '.'))), \
+               max(concat(value % 10, repeat('x', CASE WHEN value = 7 THEN 50000 ELSE 1 END))) FROM generate_series(1, 8192)";
+    let rows = shop().rows(sql).await;
+    assert_eq!(rows[0][0], 3 * 15_000 + 8_189 * 4);
+    assert_eq!(rows[0][1], "9x");
+}
+
+/// `count` expressions, each made of its number.
+fn columns(count: usize, expression: impl Fn(usize) -> String) -> String {
+    (0..count).map(|number| format!("{} AS c{number}", expression(number))).collect::<Vec<_>>().join(", ")
+}
+
+#[rstest]
+#[case::folded(format!("SELECT {}", columns(400, |n| format!("repeat('a', {})", 16_000 - n))))]
+#[case::written(format!("SELECT {} FROM generate_series(1, 100000)", columns(7, |n| format!("'{}{n}'", "x".repeat(12_000)))))]
+#[case::called(format!("SELECT {} FROM generate_series(1, 9)", columns(51, |n| format!("repeat('a', value + {n})"))))]
+#[case::lists(format!("SELECT {} FROM generate_series(1, 9)", columns(51, |n| format!("[value, {n}]"))))]
+#[case::long_text(format!("SELECT length('{}')", "x".repeat(17_000)))]
+#[tokio::test]
+async fn a_query_of_too_large_rows_is_refused(#[case] sql: String) {
+    let refusal = shop().refusal(&sql).await;
+    assert!(matches!(refusal, QueryError::TooComplex { .. }), "{refusal:?}");
+}
+
+#[tokio::test]
+async fn a_parameter_has_a_bounded_length() {
+    let refusal = shop().refusal_with("SELECT $1", &json!(["x".repeat(17_000)]).to_string()).await;
+    assert_eq!(refusal.to_string(), "parameter $1 is longer than 16384 bytes");
+}
+
+#[rstest]
+#[case::constant(
+    "SELECT levenshtein(a, b) FROM (SELECT repeat('a', 16000) AS a, repeat('b', 16000) AS b), generate_series(1, 2)"
+)]
+#[case::rows("SELECT max(levenshtein(repeat('a', 300000 + value), repeat('b', 300000))) FROM generate_series(1, 2)")]
+#[case::many_rows(
+    "SELECT max(levenshtein(repeat('a', 500 + value % 2), repeat('b', 500))) FROM generate_series(1, 8192)"
+)]
+#[case::lists(
+    "SELECT array_has_all(x, x) FROM (SELECT string_to_array(repeat('x,', 50000 + value), ',') AS x FROM generate_series(1, 2))"
+)]
+#[tokio::test]
+async fn a_function_of_too_many_steps_is_refused(#[case] sql: &str) {
+    let refusal = shop().refusal(sql).await;
+    assert!(matches!(refusal, QueryError::Data { .. } | QueryError::TooMuchMemory { .. }), "{refusal:?}");
+    assert_eq!(shop().rows("SELECT levenshtein('kitten', 'sitting')").await, json!([[3]]));
+}
+
+/// A table whose reading blocks its thread until it is let go.
+#[derive(Debug)]
+struct Stuck {
+    schema: SchemaRef,
+    go: Arc<Mutex<Receiver<()>>>,
+}
+
+impl PartitionStream for Stuck {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
     }
-    for sql in [format!("select 1{}", " between 1 and 1".repeat(245))] {
-        println!("{:.600}", format!("{:?}", shop().refusal(&sql).await));
+
+    fn execute(&self, _context: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let go = Arc::clone(&self.go);
+        let stream = futures::stream::poll_fn(move |_| {
+            let _let_go = go.lock().unwrap().recv();
+            Poll::Ready(None)
+        });
+        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), stream))
     }
+}
+
+#[tokio::test]
+async fn a_permit_is_held_until_the_last_work_has_ended() {
+    let (let_go, go) = channel();
+    let schema = Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, false)]));
+    let stuck = Stuck { schema: Arc::clone(&schema), go: Arc::new(Mutex::new(go)) };
+    let columns = shown(&schema);
+    let provider = Arc::new(StreamingTable::try_new(schema, vec![Arc::new(stuck)]).unwrap());
+    let shop = shop();
+    let permit = Arc::new(());
+    let query = Query {
+        // It is read by a task that the query's own spawns.
+        select: parse_select("SELECT n, count(*) FROM stuck GROUP BY n").unwrap(),
+        parameters: Parameters::default(),
+        tables: vec![QueryTable { name: "stuck".to_owned(), provider, columns }],
+        limit: 10,
+        timeout: Duration::from_millis(200),
+        as_of: "2026-06-14T00:24:16Z".parse().unwrap(),
+    };
+    let refusal = shop.engine.run(query, Arc::clone(&permit)).await.unwrap_err();
+    assert!(matches!(refusal, QueryError::Timeout { .. }), "{refusal:?}");
+    for _ in 0..5 {
+        assert_eq!(shop.rows("SELECT 1").await, json!([[1]]));
+    }
+    assert_eq!(Arc::strong_count(&permit), 2, "the work goes on");
+    drop(let_go);
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while Arc::strong_count(&permit) > 1 {
+        assert!(Instant::now() < deadline, "the permit is still held");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn joins_repeat_long_values_for_few_rows_at_once() {
+    let columns = columns(5, |n| format!("repeat('x', 60000 - value - {n})"));
+    let most: Vec<String> = (0..5).map(|n| format!("max(length(c{n}))")).collect();
+    let sql = format!(
+        "SELECT {}, max(c0 = CAST(b.value AS VARCHAR)) FROM (SELECT {columns} FROM generate_series(1, 8)) a, generate_series(1, 500) b",
+        most.join(", ")
+    );
+    assert_eq!(shop().rows(&sql).await, json!([[59_999, 59_998, 59_997, 59_996, 59_995, false]]));
 }

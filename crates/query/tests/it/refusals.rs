@@ -1,5 +1,7 @@
 //! What is no SELECT, or more than one may ask.
 
+use std::time::{Duration, Instant};
+
 use freshet_query::{MAX_SQL_BYTES, QueryError, parse_select};
 use rstest::rstest;
 
@@ -211,4 +213,80 @@ async fn a_value_that_fails_is_told(#[case] sql: &str, #[case] says: &str) {
     let refusal = shop().refusal(sql).await;
     assert!(matches!(refusal, QueryError::Data { .. }), "{refusal:?}");
     assert!(refusal.to_string().to_lowercase().contains(says), "{refusal}");
+}
+
+#[rstest]
+#[case::lists("array[", "1", "")]
+#[case::casts("cast(", "1", " as")]
+#[case::closed_casts("cast(", "1", " as int)")]
+#[case::tries("try_cast(", "1", " as int")]
+#[case::conversions("convert(", "1", ")")]
+#[case::overlays("overlay(", "1", ")")]
+#[case::maps("map {", "1", "}")]
+#[case::types("cast(1 as array<", "int", ">)")]
+#[case::parentheses("(", "1", ")")]
+#[case::exists("exists(select ", "1", ")")]
+#[case::filters("count(*) filter (where ", "true", ")")]
+#[case::windows("count(*) over (order by ", "1", ")")]
+#[tokio::test]
+async fn deep_nesting_is_refused_at_once(
+    #[case] open: &str,
+    #[case] middle: &str,
+    #[case] close: &str,
+    #[values(17, 45, 300)] depth: usize,
+) {
+    let started = Instant::now();
+    let sql = format!("SELECT {}{middle}{}", open.repeat(depth), close.repeat(depth));
+    let refusal = shop().refusal(&sql).await;
+    assert!(matches!(refusal, QueryError::TooComplex { .. }), "{refusal:?}");
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+}
+
+#[rstest]
+#[case::common_tables(format!("{}select 1{}", "with t as (".repeat(9), ") select 1".repeat(9)))]
+#[case::exists(format!("select {}1{}", "exists(select ".repeat(9), ")".repeat(9)))]
+#[case::filters(format!("select {}true{}", "count(*) filter (where ".repeat(5), ")".repeat(5)))]
+#[case::windows(format!("select {}1{}", "count(*) over (order by ".repeat(5), ")".repeat(5)))]
+#[case::cube(format!("select count(*) from (select {}) group by cube({})", grouped("1 c"), grouped("c")))]
+#[case::with_cube(format!("select count(*) from (select {}) group by {} with cube", grouped("1 c"), grouped("c")))]
+#[case::cubes("select count(*) from orders group by cube(order_id, email, gift, day, rating, quantity), cube(order_id, email, gift, day, rating, quantity), cube(gift)".to_owned())]
+#[case::rollups(format!("select count(*) from orders group by {}", ["rollup(order_id, email, gift, day, rating, quantity)"; 5].join(", ")))]
+#[tokio::test]
+async fn what_doubles_with_each_level_is_refused(#[case] sql: String) {
+    let refusal = shop().refusal(&sql).await;
+    assert!(matches!(refusal, QueryError::TooComplex { .. }), "{refusal:?}");
+}
+
+fn numbered(numbers: std::ops::Range<usize>, part: impl Fn(usize) -> String) -> String {
+    numbers.map(part).collect::<Vec<_>>().concat()
+}
+
+/// Forty columns.
+fn grouped(name: &str) -> String {
+    (0..40).map(|number| format!("{name}{number}")).collect::<Vec<_>>().join(", ")
+}
+
+#[rstest]
+#[case::parentheses(format!("SELECT {}1{}", "(".repeat(16), ")".repeat(16)))]
+#[case::casts(format!("SELECT {}1{}", "cast(".repeat(8), " as int)".repeat(8)))]
+#[case::types(format!("SELECT 1{}", numbered(0..20, |n| format!(", cast([1] as array<int>) as c{n}"))))]
+#[case::comparisons(format!("SELECT 1 WHERE 1 < 2{}", " AND (1 < 2 AND 3 > 2)".repeat(20)))]
+#[case::subqueries(format!("SELECT {}1{}", "(SELECT ".repeat(7), ")".repeat(7)))]
+#[case::common_tables(format!("WITH t0 AS (SELECT 1){} SELECT 1 FROM t30", numbered(1..31, |n| format!(", t{n} AS (SELECT * FROM t{})", n - 1))))]
+#[case::cube("SELECT 1 FROM orders GROUP BY CUBE(order_id, email, gift, day, rating, quantity), ROLLUP(gift, day)".to_owned())]
+#[case::analysis("SELECT coalesce(round(sum(CASE WHEN (o.gift AND (o.day > '2020-01-01' OR (o.quantity IN (1, 2)))) THEN CAST(o.revenue AS DECIMAL(18,2)) END), 2), 0), count(*) FILTER (WHERE upper(trim(substr(email, 1, 3))) = 'ANN'), rank() OVER (ORDER BY sum(o.revenue)) FROM (SELECT * FROM orders WHERE order_id IN (SELECT order_id FROM (SELECT order_id FROM orders) a)) o GROUP BY o.email".to_owned())]
+#[tokio::test]
+async fn sane_nesting_is_answered(#[case] sql: String) {
+    let started = Instant::now();
+    if let Err(refusal) = shop().ask(&sql).await {
+        panic!("{refusal:?}");
+    }
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn types_that_do_not_fit_are_told() {
+    let refusal = shop().refusal(&format!("SELECT 1{}", " BETWEEN 1 AND 1".repeat(245))).await;
+    assert!(matches!(refusal, QueryError::Invalid { .. }), "{refusal:?}");
+    assert!(refusal.to_string().contains("BETWEEN"), "{refusal}");
 }

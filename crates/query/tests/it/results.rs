@@ -88,7 +88,7 @@ async fn decimals_keep_all_their_digits_in_the_text() {
         timeout: shop.timeout,
         as_of: "2026-06-14T00:24:16Z".parse().unwrap(),
     };
-    let text = String::from_utf8(shop.engine.run(query).await.unwrap().body).unwrap();
+    let text = String::from_utf8(shop.engine.run(query, ()).await.unwrap().body).unwrap();
     assert!(text.contains("\"rows\":[[10.10,1.10]]"), "{text}");
 }
 

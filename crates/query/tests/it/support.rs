@@ -113,7 +113,7 @@ impl Shop {
         let parameters = Parameters::read(&RawValue::from_string(parameters.to_owned()).unwrap())?;
         let as_of = "2026-06-14T00:24:16Z".parse().unwrap();
         let query = Query { select, parameters, tables, limit: self.limit, timeout: self.timeout, as_of };
-        let answer = self.engine.run(query).await?;
+        let answer = self.engine.run(query, ()).await?;
         let body: Value = serde_json::from_slice(&answer.body).expect("the body is JSON");
         assert_eq!(body["rows"].as_array().unwrap().len(), answer.rows);
         assert_eq!(body["row_count"], answer.rows);

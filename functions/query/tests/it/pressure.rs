@@ -37,8 +37,8 @@ async fn queries_beyond_those_that_run_and_wait_are_503() {
     second.assert_problem(503, BUSY);
     assert_eq!(second.header("retry-after"), Some("5"));
     assert_eq!(first.status, 408);
-    // The place is free again.
-    assert_eq!(scene.rows("SELECT 1").await, json!([[1]]));
+    // The place is free again, once the work has ended.
+    eventually(Duration::from_secs(10), async || Call::new(&scene).send(&scene).await.status == 200).await.unwrap();
 }
 
 #[tokio::test]
@@ -47,7 +47,7 @@ async fn a_caller_that_leaves_frees_its_place() {
     let endless = "SELECT sum(value) FROM generate_series(1, 9000000000000000000)";
     let left = Call::new(&scene).sql(endless).send(&scene);
     assert!(tokio::time::timeout(Duration::from_millis(300), left).await.is_err());
-    assert_eq!(scene.rows("SELECT count(*) FROM orders").await, json!([[3]]));
+    eventually(Duration::from_secs(10), async || Call::new(&scene).send(&scene).await.status == 200).await.unwrap();
 }
 
 #[tokio::test]
