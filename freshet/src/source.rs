@@ -132,8 +132,8 @@ mod tests {
 
     #[test]
     fn a_row_of_another_width_names_its_line() {
-        let rows = csv_records(&b"id,city\n1,Oslo\n2\n"[..], "x.csv".to_owned()).unwrap();
-        let wrong = rows.filter_map(Result::err).next().unwrap().to_string();
+        let mut rows = csv_records(&b"id,city\n1,Oslo\n2\n"[..], "x.csv".to_owned()).unwrap();
+        let wrong = rows.find_map(Result::err).unwrap().to_string();
         assert!(wrong.contains("x.csv") && wrong.contains("line: 3"), "{wrong}");
     }
 }
