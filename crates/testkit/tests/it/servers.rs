@@ -100,9 +100,14 @@ async fn a_killed_seaweedfs_comes_back_with_its_objects() {
 
     seaweedfs.restart().await.unwrap();
 
+    // S3 answers before the volumes have said what they hold.
     for name in names {
-        let object = bucket(&seaweedfs, &name).get(&path).await.unwrap();
-        assert_eq!(object.bytes().await.unwrap().as_ref(), b"11.77");
+        let bucket = bucket(&seaweedfs, &name);
+        let comes_back = eventually(Duration::from_secs(30), async || {
+            let Ok(object) = bucket.get(&path).await else { return false };
+            object.bytes().await.is_ok_and(|bytes| bytes.as_ref() == b"11.77")
+        });
+        comes_back.await.unwrap();
     }
 }
 
