@@ -121,7 +121,10 @@ async fn write_in_a_race(table: &Table, slices: Vec<Slice>) {
     for _ in 0..20 {
         match table.write(TOPIC, slices.clone()).await {
             Err(TableError::Conflict { .. }) => {}
-            written => return drop(written.unwrap()),
+            written => {
+                written.unwrap();
+                return;
+            }
         }
     }
     panic!("a writer was starved");
