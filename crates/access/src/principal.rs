@@ -29,10 +29,10 @@ pub struct Principal {
 
 impl Principal {
     /// The holder of a token with these claims, of a key as it is now.
-    pub(crate) fn new(claims: Claims, key: &ApiKey) -> Self {
-        let scopes = claims.scopes.into_iter().filter(|scope| key.definition.scopes.contains(scope)).collect();
+    pub(crate) fn new(claims: &Claims, key: &ApiKey) -> Self {
+        let scopes = claims.scopes.iter().copied().filter(|scope| key.definition.scopes.contains(scope)).collect();
         Self {
-            tenant: claims.tenant,
+            tenant: claims.tenant.clone(),
             token_lifetime: claims.exp.saturating_sub(claims.iat),
             refresh_end: claims.refresh_end,
             key_id: key.id.clone(),

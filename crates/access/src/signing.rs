@@ -3,7 +3,9 @@
 use std::fmt;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+use aws_lc_rs::encoding::{AsBigEndian, AsDer, Curve25519SeedBin, Pkcs8V1Der};
+use aws_lc_rs::error::Unspecified;
+use aws_lc_rs::hkdf::{HKDF_SHA256, Prk, Salt};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -12,6 +14,8 @@ use secrecy::{ExposeSecret, SecretString};
 
 const BEGIN: &str = "-----BEGIN PRIVATE KEY-----";
 const END: &str = "-----END PRIVATE KEY-----";
+/// What keys that are derived from a signing key are of.
+const DERIVATION: &[u8] = b"freshet";
 /// Characters of base64 a line of PEM (RFC 7468).
 const PEM_LINE: usize = 64;
 
@@ -22,6 +26,8 @@ pub struct SigningKey {
     pub(crate) decoding: DecodingKey,
     pub(crate) id: String,
     pem: SecretString,
+    /// Where keys for other purposes come from.
+    derivation: Prk,
 }
 
 /// Why a text is no signing key. It repeats nothing of the text.
@@ -61,16 +67,26 @@ impl SigningKey {
         self.pem.clone()
     }
 
+    /// 256 bits for another purpose than signing, the same in every process that has this key.
+    pub(crate) fn derive(&self, purpose: &'static str) -> Result<[u8; 32], Unspecified> {
+        let mut bits = [0_u8; 32];
+        self.derivation.expand(&[purpose.as_bytes()], HKDF_SHA256)?.fill(&mut bits)?;
+        Ok(bits)
+    }
+
     fn of(pair: &Ed25519KeyPair) -> Result<Self, SigningKeyError> {
         let der = AsDer::<Pkcs8V1Der<'_>>::as_der(pair).map_err(|_| SigningKeyError::Generation)?;
         let public = pair.public_key().as_ref();
         let fingerprint = digest(&SHA256, public);
         let short = fingerprint.as_ref().get(..12).unwrap_or_default();
+        let seed = pair.seed().map_err(|_| SigningKeyError::Generation)?;
+        let seed: Curve25519SeedBin<'_> = seed.as_be_bytes().map_err(|_| SigningKeyError::Generation)?;
         Ok(Self {
             encoding: EncodingKey::from_ed_der(der.as_ref()),
             decoding: DecodingKey::from_ed_der(public),
             id: URL_SAFE_NO_PAD.encode(short),
             pem: SecretString::from(pem(der.as_ref())),
+            derivation: Salt::new(HKDF_SHA256, DERIVATION).extract(seed.as_ref()),
         })
     }
 }

@@ -1,5 +1,6 @@
 //! Issuing tokens and telling whether one still holds.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::rand;
@@ -14,6 +15,7 @@ use secrecy::SecretString;
 
 use crate::claims::{AUDIENCE, Claims, ISSUER};
 use crate::keys::api_key;
+use crate::verified::TokenHash;
 use crate::{Access, AccessError, Principal};
 
 /// Longest text that is looked at as a token.
@@ -131,7 +133,7 @@ impl Access {
         }
         let snapshot = self.catalog.snapshot_within(&claims.tenant, REVOKED_WITHIN).await?;
         if let Some(key) = snapshot.api_key_by_id(&claims.sub) {
-            return Ok(Principal::new(claims, key));
+            return Ok(Principal::new(&claims, key));
         }
         let issued_at = Timestamp::from_second(claims.iat).map_err(|_| AccessError::Malformed)?;
         if now.duration_since(issued_at) > YOUNG_TOKEN {
@@ -139,15 +141,26 @@ impl Access {
         }
         let resource = self.catalog.get(&claims.tenant, ResourceKind::ApiKeys, claims.name.as_str()).await?;
         let key = resource.as_ref().and_then(api_key).filter(|key| key.id == claims.sub);
-        key.map(|key| Principal::new(claims, &key)).ok_or(AccessError::Revoked)
+        key.map(|key| Principal::new(&claims, &key)).ok_or(AccessError::Revoked)
     }
 
-    /// The claims of a token that was signed here. Time is not looked at: the library would take it from the system's
-    /// clock.
-    fn claims(&self, token: &str) -> Result<Claims, AccessError> {
+    /// The claims of a token that was signed here.
+    fn claims(&self, token: &str) -> Result<Arc<Claims>, AccessError> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(AccessError::Malformed);
         }
+        let hash = TokenHash::of(token);
+        if let Some(claims) = self.verified.get(&hash) {
+            return Ok(claims);
+        }
+        let claims = Arc::new(self.signed_claims(token)?);
+        self.verified.insert(hash, Arc::clone(&claims));
+        Ok(claims)
+    }
+
+    /// The claims under a signature of this deployment. Time is not looked at: the library would take it from the
+    /// system's clock.
+    fn signed_claims(&self, token: &str) -> Result<Claims, AccessError> {
         let mut validation = Validation::new(Algorithm::EdDSA);
         validation.validate_exp = false;
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);

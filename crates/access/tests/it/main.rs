@@ -3,6 +3,7 @@
 
 mod issuing;
 mod keys;
+mod sealed;
 mod signing;
 mod support;
 mod tokens;

@@ -51,6 +51,8 @@ async fn narrowing_a_key_narrows_its_tokens() {
     let setup = Setup::new();
     let made = setup.key("k", json!({"scopes": ["admin", "tables:query"]})).await;
     let token = setup.token(&made);
+    let before = setup.access.verify(&token, now()).await.unwrap();
+    assert_eq!(before.scopes, [Scope::TablesQuery, Scope::Admin]);
     let database = Definition::read(ResourceKind::Databases, "", &json!({})).unwrap();
     setup
         .catalog
@@ -99,7 +101,9 @@ async fn a_revoked_key_ends_its_tokens_here_at_once_and_elsewhere_soon() {
         Arc::new(Catalog::new(Arc::clone(&setup.store))),
         setup.signing_key.clone(),
     );
-    elsewhere.verify(&token, now()).await.unwrap();
+    for access in [&setup.access, &elsewhere] {
+        access.verify(&token, now()).await.unwrap();
+    }
     setup.access.revoke(&setup.tenant, "ops", Precondition::None, now()).await.unwrap();
     let refused = setup.access.verify(&token, now()).await.unwrap_err();
     assert!(matches!(refused, AccessError::Revoked), "{refused:?}");
@@ -238,6 +242,7 @@ async fn forged_tokens_are_refused() {
 async fn no_flipped_bit_is_accepted() {
     let setup = Setup::new();
     let token = setup.token(&setup.admin().await);
+    setup.access.verify(&token, now()).await.unwrap();
     let late: Timestamp = now();
     for at in 0..token.len() {
         let mut bytes = token.clone().into_bytes();
