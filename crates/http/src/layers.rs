@@ -1,11 +1,13 @@
 //! What surrounds every handler: request ids, one log line a request, everything wrong as a problem, safe headers.
 
 use std::any::Any;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::Request;
+use axum::extract::{MatchedPath, Request};
 use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn};
@@ -14,8 +16,8 @@ use freshet_model::{InvalidIdentifier, RequestId};
 use http_body_util::{BodyExt, Collected, Limited};
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
-use tracing::Instrument;
 use tracing::field::Empty;
+use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use crate::{Problem, ProblemKind};
@@ -23,8 +25,10 @@ use crate::{Problem, ProblemKind};
 /// The header that carries the request's id, both ways.
 pub const REQUEST_ID_HEADER: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Longest part of a path that a log line repeats, in bytes.
+/// Longest part of a path that a log line repeats, in characters.
 const LOGGED_PATH: usize = 512;
+/// The parameters of routes that name people. A log line has their names in place of their values.
+const PERSONAL: [&str; 1] = ["{profile_id}"];
 /// Longest text of a framework's rejection that becomes a detail, in bytes.
 const REJECTION: usize = 2_048;
 
@@ -33,14 +37,16 @@ const REJECTION: usize = 2_048;
 ///
 /// * The request's id (the caller's `X-Request-Id` if there is one valid one, else a new UUIDv7) as
 ///   `Extension<RequestId>` for handlers, in the header of every answer and in every problem.
-/// * A span `request` around the handler and one log line at its end: method, path without its query, status, milliseconds, the
-///   problem's kind. Handlers may record `resource` (the name of what it was about) and `records` (how many went in or out).
+/// * A span `request` around the handler and one log line at its end: method, path without its query and without what names people,
+///   status, milliseconds, the problem's kind. Of a path that no route has it is the first part only. Handlers may record `resource` (the name of what it was about) and `records` (how many went in or out).
 /// * Panics, unknown paths (404), other methods (405 with `Allow`) and extractors' rejections as problems.
 /// * `X-Content-Type-Options: nosniff` and, unless the handler said otherwise, `Cache-Control: no-store`.
 pub fn with_common_layers(router: Router) -> Router {
     // Around the router as a service rather than with `Router::layer`: axum adds `Allow` outside of layers.
-    let service =
-        ServiceBuilder::new().layer(from_fn(observe)).layer(CatchPanicLayer::custom(panicked)).service(router);
+    let service = ServiceBuilder::new()
+        .layer(from_fn(observe))
+        .layer(CatchPanicLayer::custom(panicked))
+        .service(router.route_layer(from_fn(note_route)));
     Router::new().fallback_service(service)
 }
 
@@ -55,13 +61,14 @@ async fn observe(mut request: Request, next: Next) -> Response {
     };
     request.extensions_mut().insert(request_id.clone());
     let method = request.method().clone();
-    let path: String = request.uri().path().chars().take(LOGGED_PATH).collect();
-    // What is empty here is filled in by whoever learns it: `authenticate` and the handlers.
+    let path = LoggedPath::of(request.uri().path());
+    request.extensions_mut().insert(path.clone());
+    // What is empty here is filled in by whoever learns it: `note_route`, `authenticate` and the handlers.
     let span = tracing::info_span!(
         "request",
         %request_id,
         %method,
-        path,
+        path = Empty,
         tenant = Empty,
         key = Empty,
         resource = Empty,
@@ -69,6 +76,7 @@ async fn observe(mut request: Request, next: Next) -> Response {
     );
     async move {
         let answer = next.run(request).await;
+        path.log_without_route();
         let mut response = as_problem(answer, &request_id).await;
         let headers = response.headers_mut();
         if let Ok(value) = HeaderValue::from_str(request_id.as_str()) {
@@ -81,6 +89,54 @@ async fn observe(mut request: Request, next: Next) -> Response {
     }
     .instrument(span)
     .await
+}
+
+/// The path in the request's span, once: as its route allows, or, where no route has it, so much as names nobody.
+#[derive(Debug, Clone)]
+struct LoggedPath {
+    first: Arc<str>,
+    logged: Arc<AtomicBool>,
+}
+
+impl LoggedPath {
+    fn of(path: &str) -> Self {
+        let rest = path.strip_prefix('/').unwrap_or(path);
+        let first = match rest.split_once('/') {
+            Some((first, _)) => format!("/{}/…", shortened(first)),
+            None => format!("/{}", shortened(rest)),
+        };
+        Self { first: first.into(), logged: Arc::default() }
+    }
+
+    fn log(&self, path: &str) {
+        if !self.logged.swap(true, Ordering::Relaxed) {
+            Span::current().record("path", path);
+        }
+    }
+
+    fn log_without_route(&self) {
+        self.log(&self.first);
+    }
+}
+
+/// Tells the request's span its path, now that there is a route which says what of it names people.
+async fn note_route(route: MatchedPath, request: Request, next: Next) -> Response {
+    if let Some(logged) = request.extensions().get::<LoggedPath>() {
+        let path = request.uri().path();
+        if PERSONAL.iter().any(|name| route.as_str().contains(name)) {
+            let parts = route.as_str().split('/').zip(path.split('/'));
+            let shown: Vec<&str> =
+                parts.map(|(name, part)| if PERSONAL.contains(&name) { name } else { part }).collect();
+            logged.log(shortened(&shown.join("/")));
+        } else {
+            logged.log(shortened(path));
+        }
+    }
+    next.run(request).await
+}
+
+fn shortened(path: &str) -> &str {
+    path.char_indices().nth(LOGGED_PATH).map_or(path, |(end, _)| path.get(..end).unwrap_or_default())
 }
 
 fn log(response: &Response, started: Instant) {
