@@ -68,6 +68,38 @@ pub enum OpenError {
     },
 }
 
+/// What handlers work with that need neither the queue nor files: they start without either.
+#[derive(Debug)]
+pub struct StoreServices {
+    /// Definitions, keys, progress, profiles.
+    pub store: Arc<dyn Store>,
+    /// The definitions.
+    pub catalog: Arc<Catalog>,
+    /// Keys and tokens.
+    pub access: Arc<Access>,
+    /// The time.
+    pub clock: Clock,
+}
+
+impl StoreServices {
+    /// Opens the store that the settings name, and what is kept in it.
+    ///
+    /// # Errors
+    /// As [`Services::open`].
+    pub async fn open(settings: &Settings) -> Result<Self, OpenError> {
+        make_data_directory(settings)?;
+        Self::open_with(settings, &aws(settings).await).await
+    }
+
+    async fn open_with(settings: &Settings, aws: &SdkConfig) -> Result<Self, OpenError> {
+        let store = open_store(&settings.store, aws).await?;
+        let catalog = Arc::new(Catalog::new(Arc::clone(&store)));
+        let signing_key = signing_key(&settings.signing_key)?;
+        let access = Arc::new(Access::new(Arc::clone(&store), Arc::clone(&catalog), signing_key));
+        Ok(Self { store, catalog, access, clock: Clock::system() })
+    }
+}
+
 /// What handlers and jobs work with.
 #[derive(Debug)]
 pub struct Services {
@@ -93,15 +125,11 @@ impl Services {
     /// # Errors
     /// Something can't be opened; the error says what, and what would be right.
     pub async fn open(settings: &Settings) -> Result<Self, OpenError> {
-        let clock = Clock::system();
         let aws = aws(settings).await;
         make_data_directory(settings)?;
-        let store = open_store(&settings.store, &aws).await?;
+        let StoreServices { store, catalog, access, clock } = StoreServices::open_with(settings, &aws).await?;
         let queue = open_queue(settings, &clock).await?;
         let (files, root) = open_files(&settings.files, &aws)?;
-        let catalog = Arc::new(Catalog::new(Arc::clone(&store)));
-        let signing_key = signing_key(&settings.signing_key)?;
-        let access = Arc::new(Access::new(Arc::clone(&store), Arc::clone(&catalog), signing_key));
         Ok(Self { store, queue, files, root, catalog, access, clock })
     }
 }
