@@ -71,6 +71,12 @@ pub(crate) enum Command {
     /// Show databases
     #[command(subcommand)]
     Databases(Shown),
+    /// Show saved queries
+    #[command(subcommand)]
+    Queries(Shown),
+    /// Show profile indexes
+    #[command(subcommand)]
+    Indexes(Shown),
     /// Make, show, rotate and revoke API keys
     #[command(subcommand)]
     Keys(Keys),
@@ -188,9 +194,12 @@ pub(crate) enum Keys {
         /// A stream that it may write to; without any, every stream
         #[arg(long = "stream")]
         streams: Vec<String>,
-        /// A database that it may query; without any, every database
+        /// A database that it may query and whose indexes it may read; without any, every database
         #[arg(long = "database")]
         databases: Vec<String>,
+        /// A profile index that it may read; without any, every index
+        #[arg(long = "index")]
+        indexes: Vec<String>,
         /// How to show it
         #[command(flatten)]
         output: Output,

@@ -48,6 +48,8 @@ async fn run(arguments: Arguments) -> Result<ExitCode, CommandError> {
         Command::Streams(shown) => commands::show::resources(connection, "streams", shown).await?,
         Command::Tables(shown) => commands::show::resources(connection, "tables", shown).await?,
         Command::Databases(shown) => commands::show::resources(connection, "databases", shown).await?,
+        Command::Queries(shown) => commands::show::resources(connection, "queries", shown).await?,
+        Command::Indexes(shown) => commands::show::resources(connection, "indexes", shown).await?,
         Command::Keys(keys) => commands::keys::run(connection, keys).await?,
         Command::Tokens(tokens) => commands::keys::tokens(connection, tokens).await?,
         Command::Completions { shell } => {

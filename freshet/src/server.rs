@@ -180,8 +180,8 @@ async fn ensure_admin(services: &Services, settings: &Settings, tenant: &TenantI
     if has_admin(&settings.data, tenant) {
         return Ok(());
     }
-    let scopes = vec![Scope::StreamsWrite, Scope::TablesQuery, Scope::TokensIssue, Scope::Admin];
-    let definition = ApiKeyDefinition { scopes, streams: None, databases: None };
+    let scopes = Scope::ALL.to_vec();
+    let definition = ApiKeyDefinition { scopes, streams: None, databases: None, indexes: None };
     let now = services.clock.now();
     let made = match services.access.create_key(tenant, ADMIN_KEY, definition, now).await {
         Err(AccessError::Catalog(CatalogError::PreconditionFailed { .. })) => {

@@ -10,6 +10,24 @@ use crate::events::{STREAM_ID, resources};
 use crate::process::Launch;
 use crate::server::Server;
 
+/// What is made of the tables of [`resources`].
+const OVER_EVENTS: &str = r#"
+[databases.events]
+tables = [{ name = "ids", sql = "SELECT id FROM latest_event" }]
+
+[queries.values_of]
+database = "events"
+sql = "SELECT value FROM every_event WHERE id = $id"
+parameters = { id = "integer" }
+
+[indexes.by_id]
+database = "events"
+query = "SELECT id, value FROM latest_event"
+key = "id"
+filters = ["value"]
+refresh = "manual"
+"#;
+
 async fn scene() -> (Deployment, Server, String) {
     let deployment = Deployment::embedded();
     let server = deployment.start().await;
@@ -61,6 +79,25 @@ async fn applying_shows_the_plan_and_does_it_once() {
     deployment.finish([server]).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_exported_makes_the_same_elsewhere() {
+    let (deployment, server, file) = scene().await;
+    let example = include_str!("../../freshet.example.toml");
+    fs::write(&file, example.replace("tenant = \"acme\"", &format!("tenant = \"{TENANT}\""))).unwrap();
+    deployment.freshet(&["apply", &file, "--yes"]).await.with_status(0);
+    let exported = deployment.freshet(&["export"]).await.with_status(0).stdout;
+    assert!(exported.contains("[indexes.recent_buyers]") && exported.contains("[queries.orders_of]"), "{exported}");
+    deployment.finish([server]).await;
+
+    let (elsewhere, server, file) = scene().await;
+    fs::write(&file, &exported).unwrap();
+    elsewhere.freshet(&["apply", &file, "--yes"]).await.with_status(0);
+    let again = elsewhere.freshet(&["apply", &file, "--dry-run", "--prune", "--json"]).await.with_status(0).json();
+    assert!(actions(&again).iter().all(|action| action.starts_with("unchanged")), "{again}");
+    assert_eq!(elsewhere.freshet(&["export"]).await.with_status(0).stdout, exported);
+    elsewhere.finish([server]).await;
+}
+
 #[rstest]
 #[case::unknown_field("[streams.a]\nshard = 2\n", 2, ":2:1: streams.a.shard: unknown field; did you mean \"shards\"?")]
 #[case::not_toml("[streams.a\n", 2, ":1:11: is not TOML: ")]
@@ -87,6 +124,8 @@ async fn a_malformed_file_is_refused_with_its_place(#[case] text: &str, #[case] 
 async fn what_is_there_is_shown_to_people_and_to_scripts() {
     let (deployment, server, file) = scene().await;
     deployment.freshet(&["apply", &file, "--yes"]).await.with_status(0);
+    fs::write(&file, OVER_EVENTS).unwrap();
+    deployment.freshet(&["apply", &file, "--yes"]).await.with_status(0);
     let events = deployment.path("events.ndjson");
     fs::write(&events, "{\"id\": 1, \"version\": 1, \"value\": \"one\"}\n").unwrap();
     let sent = deployment.freshet(&["send", "events", events.to_str().unwrap(), "--json"]).await.with_status(0).json();
@@ -106,7 +145,11 @@ async fn what_is_there_is_shown_to_people_and_to_scripts() {
         (&["tables", "list"], &["latest_event", "every_event", "append"]),
         (&["tables", "show", "latest_event"], &["version", "order_by"]),
         (&["databases", "list"], &["events"]),
-        (&["databases", "show", "events"], &["events"]),
+        (&["databases", "show", "events"], &["events", "SELECT id"]),
+        (&["queries", "list"], &["values_of", "id integer"]),
+        (&["queries", "show", "values_of"], &["events", "WHERE id = $id"]),
+        (&["indexes", "list"], &["by_id", "ix-", "value", "manual"]),
+        (&["indexes", "show", "by_id"], &["ix-", "FROM latest_event"]),
         (&["keys", "list"], &["admin", "streams:write"]),
     ];
     for (arguments, words) in cases {

@@ -1,6 +1,6 @@
 //! Who may do what: API keys, their secrets, the tokens issued for them, and whether a token still holds.
 //!
-//! An API key is a resource of the catalog ([`freshet_model::ApiKeyDefinition`]: scopes, streams, databases) and, kept
+//! An API key is a resource of the catalog ([`freshet_model::ApiKeyDefinition`]: scopes, streams, databases, indexes) and, kept
 //! apart from it, a secret of 256 random bits, of which only the SHA-256 is stored. A token is a JWT signed with
 //! Ed25519 that names its tenant, its key and its scopes, and expires.
 //!
@@ -12,7 +12,7 @@
 //!   its time and its key are looked at each time.
 //! * A token allows at most what it was issued for *and* what its key allows now: narrowing a key narrows its tokens.
 //! * Who issues tokens for others gains nothing by it ([`Access::issue_to`]): `tokens:issue` alone gives no token that
-//!   may administer or issue, nor one for streams or databases beyond the issuer's own.
+//!   may administer or issue, nor one for streams, databases or indexes beyond the issuer's own.
 //! * A token that fell into wrong hands does not become one for longer: refreshed, it gives tokens for at most its own
 //!   lifetime, and none beyond [`MAX_TOKEN_LIFETIME`] after the first of them was issued.
 //! * What is sealed ([`Sealer`]) can be read and made by this deployment alone, and holds for what it was sealed for.

@@ -19,8 +19,10 @@ pub struct Principal {
     pub scopes: Vec<Scope>,
     /// The streams that it may write to, by name; none: every stream of the tenant.
     pub streams: Option<Vec<ResourceName>>,
-    /// The databases that it may query, by name; none: every database of the tenant.
+    /// The databases that it may query and whose indexes it may read, by name; none: every database of the tenant.
     pub databases: Option<Vec<ResourceName>>,
+    /// The profile indexes that it may read, by name; none: every index of those databases.
+    pub indexes: Option<Vec<ResourceName>>,
     /// For how many seconds its token was issued.
     pub(crate) token_lifetime: i64,
     /// Seconds since 1970: no token that comes from refreshing its token expires later.
@@ -40,6 +42,7 @@ impl Principal {
             scopes,
             streams: key.definition.streams.clone(),
             databases: key.definition.databases.clone(),
+            indexes: key.definition.indexes.clone(),
         }
     }
 
@@ -61,6 +64,14 @@ impl Principal {
         self.has(Scope::TablesQuery) && allows(self.databases.as_deref(), database)
     }
 
+    /// Whether it may read the profiles of the index of a name over the database of a name.
+    #[must_use]
+    pub fn may_read_index(&self, index: &str, database: &str) -> bool {
+        self.has(Scope::ProfilesRead)
+            && allows(self.indexes.as_deref(), index)
+            && allows(self.databases.as_deref(), database)
+    }
+
     /// Whether it may have tokens of another key of its tenant: such that it can't do more with them than was meant for
     /// an issuer. An admin could give itself any right, so nothing is kept from it here.
     pub(crate) fn check_may_issue_for(&self, key: &ApiKey) -> Result<(), AccessError> {
@@ -80,10 +91,12 @@ impl Principal {
         if wanted.scopes.contains(&Scope::StreamsWrite) && !covers(self.streams.as_deref(), wanted.streams.as_deref()) {
             return refused("the API key may write to streams that the token's own key is not allowed");
         }
-        if wanted.scopes.contains(&Scope::TablesQuery)
-            && !covers(self.databases.as_deref(), wanted.databases.as_deref())
-        {
+        let reads = [Scope::TablesQuery, Scope::ProfilesRead].iter().any(|scope| wanted.scopes.contains(scope));
+        if reads && !covers(self.databases.as_deref(), wanted.databases.as_deref()) {
             return refused("the API key may query databases that the token's own key is not allowed");
+        }
+        if wanted.scopes.contains(&Scope::ProfilesRead) && !covers(self.indexes.as_deref(), wanted.indexes.as_deref()) {
+            return refused("the API key may read indexes that the token's own key is not allowed");
         }
         Ok(())
     }

@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use freshet_model::{
-    ApiKeyId, Definition, Problems, ResourceKind, ResourceName, StreamDefinition, StreamId, TenantId, did_you_mean,
+    ApiKeyId, Definition, IndexDefinition, IndexId, Problems, ResourceKind, ResourceName, StreamDefinition, StreamId,
+    TenantId, did_you_mean,
 };
 use freshet_store::{Condition, MAX_VALUE_BYTES, Write};
 use jiff::Timestamp;
@@ -87,7 +88,8 @@ pub(crate) fn evaluate(tenant: &TenantId, state: &State, wishes: &Wishes, now: T
 /// How the tenant looks once all wishes are fulfilled, by name: what references are checked against.
 struct After<'a> {
     definitions: BTreeMap<&'a Identity, (&'a str, &'a Definition)>,
-    stream_ids: HashMap<&'a StreamId, Vec<&'a str>>,
+    /// By kind and id: the resources that have or ask for it.
+    ids: HashMap<(ResourceKind, &'a str), Vec<&'a str>>,
     counts: HashMap<ResourceKind, usize>,
     /// By kind and name: who refers to it, as `tables.orders`.
     referrers: HashMap<(ResourceKind, &'a str), Vec<String>>,
@@ -105,7 +107,7 @@ impl<'a> After<'a> {
                 Wish::Delete => definitions.remove(identity),
             };
         }
-        let mut stream_ids: HashMap<&StreamId, Vec<&str>> = HashMap::new();
+        let mut ids: HashMap<(ResourceKind, &str), Vec<&str>> = HashMap::new();
         let mut counts = HashMap::new();
         let mut referrers: HashMap<(ResourceKind, &str), Vec<String>> = HashMap::new();
         for (identity, (name, definition)) in &definitions {
@@ -114,12 +116,12 @@ impl<'a> After<'a> {
                 referrers.push(format!("{}.{name}", identity.kind));
             }
             *counts.entry(identity.kind).or_insert(0) += 1;
-            let kept = state.resources.get(identity).and_then(|resource| stream_id(&resource.definition));
-            if let Some(id) = stream_id(definition).or(kept) {
-                stream_ids.entry(id).or_default().push(name);
+            let kept = state.resources.get(identity).and_then(|resource| own_id(&resource.definition));
+            if let Some(id) = own_id(definition).or(kept) {
+                ids.entry((identity.kind, id)).or_default().push(name);
             }
         }
-        Self { definitions, stream_ids, counts, referrers }
+        Self { definitions, ids, counts, referrers }
     }
 
     fn names(&self, kind: ResourceKind) -> impl Iterator<Item = &'a str> {
@@ -181,8 +183,21 @@ impl ChangeSet<'_> {
         let deleted = self.state.deleted.get(identity).map(|resource| &resource.definition);
         match (wished, existing.or(deleted)) {
             (Definition::Stream(stream), before) => {
-                let id = self.stream_id(name, stream, before.and_then(stream_id), problems);
+                let kept =
+                    before.and_then(|before| if let Definition::Stream(before) = before { Some(before) } else { None });
+                if let Some(kept) = kept.filter(|kept| kept.format != stream.format) {
+                    let message = format!("a stream keeps its format, which is {}; make another stream", kept.format);
+                    problems.add("format", message);
+                }
+                let kept = kept.and_then(|kept| kept.id.as_ref());
+                let id = self.id(ResourceKind::Streams, name, stream.id.as_ref(), kept, problems);
                 Definition::Stream(StreamDefinition { id: Some(id), ..stream.clone() })
+            }
+            (Definition::Index(index), before) => {
+                let kept = before
+                    .and_then(|before| if let Definition::Index(before) = before { before.id.as_ref() } else { None });
+                let id = self.id(ResourceKind::Indexes, name, index.id.as_ref(), kept, problems);
+                Definition::Index(IndexDefinition { id: Some(id), ..index.clone() })
             }
             (Definition::Table(table), Some(Definition::Table(before))) => match changed_table(before, table) {
                 Ok(changed) => Definition::Table(changed),
@@ -202,29 +217,32 @@ impl ChangeSet<'_> {
         }
     }
 
-    fn stream_id(
+    /// The id of a resource that keeps the one it first got.
+    fn id<I: PublicId>(
         &self,
+        kind: ResourceKind,
         name: &str,
-        stream: &StreamDefinition,
-        kept: Option<&StreamId>,
+        asked: Option<&I>,
+        kept: Option<&I>,
         problems: &mut Problems,
-    ) -> StreamId {
-        match (&stream.id, kept) {
+    ) -> I {
+        let what = singular(kind);
+        match (asked, kept) {
             (Some(asked), Some(kept)) if asked != kept => {
-                problems
-                    .add("id", format!("a stream keeps its id, which is {kept}; leave id out, or make another stream"));
+                let message = format!("a {what} keeps its id, which is {kept}; leave id out, or make another {what}");
+                problems.add("id", message);
                 kept.clone()
             }
             (Some(asked), _) => {
-                let others = self.after.stream_ids.get(asked).into_iter().flatten().find(|other| **other != name);
-                if let Some(other) = others {
-                    problems.add("id", format!("{asked} is the id of stream {other} already; leave id out to get one"));
+                let others = self.after.ids.get(&(kind, asked.as_ref())).into_iter().flatten();
+                if let Some(other) = others.into_iter().find(|other| **other != name) {
+                    problems.add("id", format!("{asked} is the id of {what} {other} already; leave id out to get one"));
                 }
                 asked.clone()
             }
             (None, Some(kept)) => kept.clone(),
-            // 71 random bits: a second stream of the tenant gets the same with a probability of 1 in 10^15.
-            (None, None) => StreamId::from_random_bits(rand::random()),
+            // 71 random bits: a second resource of the tenant gets the same with a probability of 1 in 10^15.
+            (None, None) => I::from_random_bits(rand::random()),
         }
     }
 
@@ -318,23 +336,48 @@ fn references(definition: &Definition) -> Vec<Reference<'_>> {
     fn list<'a>(field: &str, kind: ResourceKind, names: &'a [ResourceName]) -> impl Iterator<Item = Reference<'a>> {
         names.iter().enumerate().map(move |(at, name)| Reference { path: format!("{field}[{at}]"), kind, name })
     }
+    fn database(name: &ResourceName) -> Reference<'_> {
+        Reference { path: "database".to_owned(), kind: ResourceKind::Databases, name }
+    }
     match definition {
         Definition::Stream(_) | Definition::Database(_) => Vec::new(),
         Definition::Table(table) => {
             let stream = Reference { path: "stream".to_owned(), kind: ResourceKind::Streams, name: &table.stream };
             std::iter::once(stream).chain(list("databases", ResourceKind::Databases, &table.databases)).collect()
         }
+        Definition::Query(query) => vec![database(&query.database)],
+        Definition::Index(index) => vec![database(&index.database)],
         Definition::ApiKey(key) => {
             let streams = list("streams", ResourceKind::Streams, key.streams.as_deref().unwrap_or_default());
             let databases = list("databases", ResourceKind::Databases, key.databases.as_deref().unwrap_or_default());
-            streams.chain(databases).collect()
+            let indexes = list("indexes", ResourceKind::Indexes, key.indexes.as_deref().unwrap_or_default());
+            streams.chain(databases).chain(indexes).collect()
         }
     }
 }
 
-fn stream_id(definition: &Definition) -> Option<&StreamId> {
+/// The id that a definition says itself.
+fn own_id(definition: &Definition) -> Option<&str> {
     match definition {
-        Definition::Stream(stream) => stream.id.as_ref(),
+        Definition::Stream(stream) => stream.id.as_ref().map(StreamId::as_str),
+        Definition::Index(index) => index.id.as_ref().map(IndexId::as_str),
         _ => None,
+    }
+}
+
+/// An id that is part of URLs, so that a resource keeps it.
+trait PublicId: Clone + PartialEq + AsRef<str> + std::fmt::Display {
+    fn from_random_bits(bits: u128) -> Self;
+}
+
+impl PublicId for StreamId {
+    fn from_random_bits(bits: u128) -> Self {
+        Self::from_random_bits(bits)
+    }
+}
+
+impl PublicId for IndexId {
+    fn from_random_bits(bits: u128) -> Self {
+        Self::from_random_bits(bits)
     }
 }

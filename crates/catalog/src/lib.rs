@@ -1,8 +1,9 @@
-//! The definitions of a tenant's resources (streams, databases, tables, API keys), typed, over the store.
+//! The definitions of a tenant's resources (streams, databases, tables, saved queries, profile indexes, API keys), typed,
+//! over the store.
 //!
 //! Promises:
 //! * What is in the catalog fits together: a table's stream and databases exist, names of one kind differ by more than
-//!   case, stream ids are unique within a tenant, and nothing is deleted that another resource refers to. Every change
+//!   case, ids of streams and of indexes are unique within a tenant, and nothing is deleted that another resource refers to. Every change
 //!   is checked against the whole tenant and written in one transaction that holds only if nothing else of the tenant
 //!   changed meanwhile, so this holds under concurrent writers too.
 //! * A change happens wholly or not at all, also one of many resources ([`Catalog::apply`]).
@@ -31,4 +32,4 @@ pub use error::CatalogError;
 pub use file::{FileProblem, FileProblems, MAX_FILE_BYTES, ResourceFile};
 pub use plan::{Action, Plan, PlanEntry};
 pub use resource::{Change, ETag, InvalidETag, Precondition, PutOutcome, Resource};
-pub use snapshot::{ApiKey, Database, Stream, Table, TenantCatalog};
+pub use snapshot::{ApiKey, Database, Index, Query, Stream, Table, TenantCatalog};

@@ -45,7 +45,7 @@ impl FromStr for ETag {
 pub struct Resource {
     /// Its name, as it was first written.
     pub name: String,
-    /// What it is. A stream's id is always there.
+    /// What it is. The id of a stream or an index is always there.
     pub definition: Definition,
     /// Its version.
     pub etag: ETag,
@@ -126,7 +126,11 @@ pub(crate) fn check_name(kind: ResourceKind, path: &str, name: &str) -> Result<(
         ResourceKind::ApiKeys if ApiKeyId::parse(name).is_ok() => {
             return Err(Problems::one(path, format!("{name:?} has the form of a key's id; use another name")));
         }
-        ResourceKind::Streams | ResourceKind::Databases | ResourceKind::ApiKeys => ResourceName::parse(name).map(drop),
+        ResourceKind::Streams
+        | ResourceKind::Databases
+        | ResourceKind::Queries
+        | ResourceKind::Indexes
+        | ResourceKind::ApiKeys => ResourceName::parse(name).map(drop),
     };
     checked.map_err(|refusal| Problems::one(path, refusal.to_string()))
 }
@@ -137,6 +141,8 @@ pub(crate) fn singular(kind: ResourceKind) -> &'static str {
         ResourceKind::Streams => "stream",
         ResourceKind::Databases => "database",
         ResourceKind::Tables => "table",
+        ResourceKind::Queries => "saved query",
+        ResourceKind::Indexes => "profile index",
         ResourceKind::ApiKeys => "API key",
     }
 }

@@ -1,6 +1,6 @@
 //! What may change about a table, and what changes about any resource, in words.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use freshet_model::{ColumnDefinition, Definition, Problems, Start, TableDefinition, TableState};
 use serde_json::{Map, Value};
@@ -26,6 +26,7 @@ pub(crate) fn changed_table(old: &TableDefinition, new: &TableDefinition) -> Res
             problems.add(field, format!("can't change in place; it is {}. {}", shown(old), capitalised(WAY_OUT)));
         }
     };
+    fixed("row_tag", &json(&old.row_tag), &json(&new.row_tag));
     fixed("mode", &json(&old.mode), &json(&new.mode));
     fixed("key", &json(&old.key), &json(&new.key));
     fixed("order_by", &json(&old.order_by), &json(&new.order_by));
@@ -90,10 +91,36 @@ pub(crate) fn differences(old: &Definition, new: &Definition) -> Vec<String> {
             ("start", Definition::Table(old), Definition::Table(new)) if takes_effect_later(old, new) => {
                 lines.push(format!("start: {} → {} (when the table is next made active)", shown(was), shown(is)));
             }
+            ("external" | "tables", Definition::Database(_), Definition::Database(_)) => {
+                lines.extend(differences_by_name(field, was, is));
+            }
             _ => lines.push(format!("{field}: {} → {}", shown(was), shown(is))),
         }
     }
     lines
+}
+
+/// What differs between two lists of tables.
+fn differences_by_name(field: &str, was: &Value, is: &Value) -> Vec<String> {
+    let (before, after) = (named(was), named(is));
+    let mut lines = Vec::new();
+    for (name, value) in &after {
+        match before.get(name) {
+            None => lines.push(format!("{field}: adds {name}")),
+            Some(earlier) if earlier != value => lines.push(format!("{field}: changes {name}")),
+            Some(_) => {}
+        }
+    }
+    let removed = before.keys().filter(|name| !after.contains_key(*name));
+    lines.extend(removed.map(|name| format!("{field}: removes {name}")));
+    if lines.is_empty() {
+        lines.push(format!("{field}: in another order"));
+    }
+    lines
+}
+
+fn named(list: &Value) -> BTreeMap<&str, &Value> {
+    list.as_array().into_iter().flatten().filter_map(|value| Some((value.get("name")?.as_str()?, value))).collect()
 }
 
 /// Whether a new start leaves the table as it is until it is next made active.

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use freshet_model::{
-    ApiKeyDefinition, ApiKeyId, DatabaseDefinition, Definition, ResourceName, StreamDefinition, StreamId,
-    TableDefinition, TableName, TenantId,
+    ApiKeyDefinition, ApiKeyId, DatabaseDefinition, Definition, IndexDefinition, IndexId, QueryDefinition,
+    ResourceName, StreamDefinition, StreamId, TableDefinition, TableName, TenantId,
 };
 use jiff::Timestamp;
 
@@ -44,6 +44,34 @@ pub struct Table {
     pub created_at: Timestamp,
 }
 
+/// A saved query, named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Query {
+    /// Its name.
+    pub name: ResourceName,
+    /// What it is.
+    pub definition: QueryDefinition,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+}
+
+/// A profile index, named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Index {
+    /// Its name.
+    pub name: ResourceName,
+    /// Its id in the URLs of profiles.
+    pub id: IndexId,
+    /// What it is.
+    pub definition: IndexDefinition,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+}
+
 /// An API key, named. Its secret is not here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiKey {
@@ -67,6 +95,9 @@ pub struct TenantCatalog {
     tables: BTreeMap<TableName, Arc<Table>>,
     tables_by_stream: HashMap<ResourceName, Vec<Arc<Table>>>,
     tables_by_database: HashMap<ResourceName, Vec<Arc<Table>>>,
+    queries: BTreeMap<ResourceName, Arc<Query>>,
+    indexes: BTreeMap<ResourceName, Arc<Index>>,
+    indexes_by_id: HashMap<IndexId, Arc<Index>>,
     api_keys: BTreeMap<ResourceName, Arc<ApiKey>>,
     api_keys_by_id: HashMap<ApiKeyId, Arc<ApiKey>>,
 }
@@ -129,6 +160,34 @@ impl TenantCatalog {
         self.tables_by_database.get(database).map_or(&[], Vec::as_slice)
     }
 
+    /// The saved query of a name.
+    #[must_use]
+    pub fn query(&self, name: &str) -> Option<&Arc<Query>> {
+        self.queries.get(name)
+    }
+
+    /// Every saved query, by name.
+    pub fn queries(&self) -> impl Iterator<Item = &Arc<Query>> {
+        self.queries.values()
+    }
+
+    /// The profile index of a name.
+    #[must_use]
+    pub fn index(&self, name: &str) -> Option<&Arc<Index>> {
+        self.indexes.get(name)
+    }
+
+    /// The profile index of an id.
+    #[must_use]
+    pub fn index_by_id(&self, id: &IndexId) -> Option<&Arc<Index>> {
+        self.indexes_by_id.get(id)
+    }
+
+    /// Every profile index, by name.
+    pub fn indexes(&self) -> impl Iterator<Item = &Arc<Index>> {
+        self.indexes.values()
+    }
+
     /// The API key of a name.
     #[must_use]
     pub fn api_key(&self, name: &str) -> Option<&Arc<ApiKey>> {
@@ -159,6 +218,9 @@ impl TenantCatalog {
             tables: BTreeMap::new(),
             tables_by_stream: HashMap::new(),
             tables_by_database: HashMap::new(),
+            queries: BTreeMap::new(),
+            indexes: BTreeMap::new(),
+            indexes_by_id: HashMap::new(),
             api_keys: BTreeMap::new(),
             api_keys_by_id: HashMap::new(),
         };
@@ -204,6 +266,29 @@ impl TenantCatalog {
                     created_at: resource.created_at,
                 };
                 self.tables.insert(name, Arc::new(table));
+            }
+            Definition::Query(definition) => {
+                let name = resource_name()?;
+                let query = Query {
+                    name: name.clone(),
+                    definition: definition.clone(),
+                    created_at: resource.created_at,
+                    updated_at: resource.updated_at,
+                };
+                self.queries.insert(name, Arc::new(query));
+            }
+            Definition::Index(definition) => {
+                let name = resource_name()?;
+                let id = definition.id.clone().ok_or_else(|| corrupt("it has no id".to_owned()))?;
+                let index = Arc::new(Index {
+                    name: name.clone(),
+                    id: id.clone(),
+                    definition: definition.clone(),
+                    created_at: resource.created_at,
+                    updated_at: resource.updated_at,
+                });
+                self.indexes.insert(name, Arc::clone(&index));
+                self.indexes_by_id.insert(id, index);
             }
             Definition::ApiKey(definition) => {
                 let name = resource_name()?;

@@ -107,6 +107,9 @@ impl Decoder {
             cells.fill(None);
             let row = match queued.record.headers.format {
                 PayloadFormat::Json => self.find_in_json(&queued.record.payload, &mut cells),
+                PayloadFormat::Xml => {
+                    Err(Failure { column: None, reason: "the payload is XML, expected a JSON object".to_owned() })
+                }
             };
             let row = row.and_then(|unknown_fields| {
                 ignored_fields += unknown_fields;

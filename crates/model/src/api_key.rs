@@ -20,8 +20,8 @@ pub enum Scope {
     /// Look profiles up.
     #[serde(rename = "profiles:read")]
     ProfilesRead,
-    /// Issue tokens for any key of the tenant that has neither this scope nor `admin`, and no streams and databases
-    /// beyond the issuer's own; together with `admin`, for any key.
+    /// Issue tokens for any key of the tenant that has neither this scope nor `admin`, and no streams, databases and
+    /// indexes beyond the issuer's own; together with `admin`, for any key.
     #[serde(rename = "tokens:issue")]
     TokensIssue,
     /// Change and see all resources of the tenant.
@@ -63,7 +63,7 @@ impl FromStr for Scope {
     }
 }
 
-/// A named identity with scopes, and the streams and databases that it may touch.
+/// A named identity with scopes, and the streams, databases and indexes that it may touch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ApiKeyDefinition {
     /// What its tokens allow; at least one.
@@ -71,9 +71,12 @@ pub struct ApiKeyDefinition {
     /// The streams that it may write to, by name; none: every stream of the tenant.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub streams: Option<Vec<ResourceName>>,
-    /// The databases that it may query, by name; none: every database of the tenant.
+    /// The databases that it may query and whose indexes it may read, by name; none: every database of the tenant.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub databases: Option<Vec<ResourceName>>,
+    /// The profile indexes that it may read, by name, as far as it may their databases; none: every index of those.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub indexes: Option<Vec<ResourceName>>,
 }
 
 impl ApiKeyDefinition {
@@ -92,8 +95,9 @@ impl ApiKeyDefinition {
             scopes.dedup();
             let streams = fields.list("streams");
             let databases = fields.list("databases");
+            let indexes = fields.list("indexes");
             fields.finish();
-            Self { scopes, streams, databases }
+            Self { scopes, streams, databases, indexes }
         });
         match definition {
             Some(definition) => {

@@ -6,7 +6,10 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{ApiKeyDefinition, DatabaseDefinition, Problems, StreamDefinition, TableDefinition, did_you_mean};
+use crate::{
+    ApiKeyDefinition, DatabaseDefinition, IndexDefinition, Problems, QueryDefinition, StreamDefinition,
+    TableDefinition, did_you_mean,
+};
 
 /// The kinds of resources, in the order in which one may refer to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -18,21 +21,28 @@ pub enum ResourceKind {
     Databases,
     /// Delta tables fed by a stream.
     Tables,
+    /// SELECTs over a database, kept under a name.
+    Queries,
+    /// Profiles by key, kept from a SELECT over a database.
+    Indexes,
     /// Named identities with scopes.
     ApiKeys,
 }
 
 impl ResourceKind {
     /// Every kind.
-    pub const ALL: [Self; 4] = [Self::Streams, Self::Databases, Self::Tables, Self::ApiKeys];
+    pub const ALL: [Self; 6] =
+        [Self::Streams, Self::Databases, Self::Tables, Self::Queries, Self::Indexes, Self::ApiKeys];
 
-    /// As in a resource file and in a URL: `streams`, `databases`, `tables`, `api-keys`.
+    /// As in a resource file and in a URL: `streams`, `databases`, `tables`, `queries`, `indexes`, `api-keys`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Streams => "streams",
             Self::Databases => "databases",
             Self::Tables => "tables",
+            Self::Queries => "queries",
+            Self::Indexes => "indexes",
             Self::ApiKeys => "api-keys",
         }
     }
@@ -68,6 +78,10 @@ pub enum Definition {
     Database(DatabaseDefinition),
     /// Of a table.
     Table(TableDefinition),
+    /// Of a saved query.
+    Query(QueryDefinition),
+    /// Of a profile index.
+    Index(IndexDefinition),
     /// Of an API key.
     ApiKey(ApiKeyDefinition),
 }
@@ -83,6 +97,8 @@ impl Definition {
             ResourceKind::Streams => StreamDefinition::read(path, value).map(Self::Stream),
             ResourceKind::Databases => DatabaseDefinition::read(path, value).map(Self::Database),
             ResourceKind::Tables => TableDefinition::read(path, value).map(Self::Table),
+            ResourceKind::Queries => QueryDefinition::read(path, value).map(Self::Query),
+            ResourceKind::Indexes => IndexDefinition::read(path, value).map(Self::Index),
             ResourceKind::ApiKeys => ApiKeyDefinition::read(path, value).map(Self::ApiKey),
         }
     }
@@ -94,6 +110,8 @@ impl Definition {
             Self::Stream(_) => ResourceKind::Streams,
             Self::Database(_) => ResourceKind::Databases,
             Self::Table(_) => ResourceKind::Tables,
+            Self::Query(_) => ResourceKind::Queries,
+            Self::Index(_) => ResourceKind::Indexes,
             Self::ApiKey(_) => ResourceKind::ApiKeys,
         }
     }

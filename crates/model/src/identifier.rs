@@ -128,16 +128,21 @@ impl StreamId {
     /// A new stream's identifier from 128 random bits.
     #[must_use]
     pub fn from_random_bits(bits: u128) -> Self {
-        const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-        let mut rest = bits;
-        let mut text = String::from("is-");
-        for _ in 0..12 {
-            let digit = usize::try_from(rest % 62).ok().and_then(|at| DIGITS.get(at)).copied().unwrap_or(b'0');
-            text.push(char::from(digit));
-            rest /= 62;
-        }
-        Self(Arc::from(text))
+        Self(made("is-", bits))
     }
+}
+
+/// A prefix and twelve letters or digits: 71 random bits.
+fn made(prefix: &str, bits: u128) -> Arc<str> {
+    const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    let mut rest = bits;
+    let mut text = prefix.to_owned();
+    for _ in 0..12 {
+        let digit = usize::try_from(rest % 62).ok().and_then(|at| DIGITS.get(at)).copied().unwrap_or(b'0');
+        text.push(char::from(digit));
+        rest /= 62;
+    }
+    Arc::from(text)
 }
 
 identifier!(
@@ -205,10 +210,51 @@ impl ApiKeyId {
     /// A new key's identifier from 128 random bits.
     #[must_use]
     pub fn from_random_bits(bits: u128) -> Self {
-        let stream = StreamId::from_random_bits(bits);
-        Self(Arc::from(format!("ak-{}", stream.as_str().trim_start_matches("is-"))))
+        Self(made("ak-", bits))
     }
 }
+
+identifier!(
+    /// A profile index's public identity, which stands in the URLs of profiles: 1 to 64 of `A-Z a-z 0-9 _ -`.
+    IndexId,
+    "profile index id",
+    "1 to 64 of A-Z, a-z, 0-9, _ and -",
+    |text| length_and_characters(text, 64, |byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
+);
+
+impl IndexId {
+    /// A new index's identifier from 128 random bits.
+    #[must_use]
+    pub fn from_random_bits(bits: u128) -> Self {
+        Self(made("ix-", bits))
+    }
+}
+
+identifier!(
+    /// A parameter of a saved query, which its SQL names with a `$` before it: 1 to 64 of `A-Z a-z 0-9 _`, not
+    /// beginning with a digit.
+    ParameterName,
+    "parameter name",
+    "1 to 64 of A-Z, a-z, 0-9 and _, not beginning with a digit",
+    |text| {
+        length_and_characters(text, 64, |byte| byte.is_ascii_alphanumeric() || byte == b'_')
+            && starts_with(text, |byte| !byte.is_ascii_digit())
+    }
+);
+
+identifier!(
+    /// The local name of the XML element that makes a row, without a namespace's prefix: 1 to 255 bytes of letters, digits,
+    /// `_`, `-` and `.`, beginning with a letter or `_`.
+    RowTag,
+    "row tag",
+    "the name of an element without a prefix: 1 to 255 bytes of letters, digits, _, - and ., beginning with a letter or _",
+    |text| {
+        let begins = |first: char| first.is_alphabetic() || first == '_';
+        (1..=255).contains(&text.len())
+            && text.starts_with(begins)
+            && text.chars().all(|letter| letter.is_alphanumeric() || matches!(letter, '_' | '-' | '.'))
+    }
+);
 
 #[cfg(test)]
 mod tests {
@@ -247,6 +293,27 @@ mod tests {
         assert_eq!(TableName::parse(text).is_ok(), allowed);
     }
 
+    #[rstest]
+    #[case("order", true)]
+    #[case("Bestellung_ä-1.0", true)]
+    #[case("shop:order", false)]
+    #[case("1order", false)]
+    #[case("order ", false)]
+    #[case("<order>", false)]
+    fn row_tags(#[case] text: &str, #[case] allowed: bool) {
+        assert_eq!(RowTag::parse(text).is_ok(), allowed);
+    }
+
+    #[rstest]
+    #[case("email", true)]
+    #[case("_1", true)]
+    #[case("1", false)]
+    #[case("$email", false)]
+    #[case("e-mail", false)]
+    fn parameters(#[case] text: &str, #[case] allowed: bool) {
+        assert_eq!(ParameterName::parse(text).is_ok(), allowed);
+    }
+
     #[test]
     fn a_refusal_repeats_the_start_of_the_text_only() {
         let refusal = RequestId::parse(&"ü".repeat(5_000)).unwrap_err().to_string();
@@ -261,6 +328,9 @@ mod tests {
             assert_eq!(StreamId::parse(id.as_str()).as_ref(), Ok(&id));
             let id = ApiKeyId::from_random_bits(bits);
             assert_eq!(ApiKeyId::parse(id.as_str()).as_ref(), Ok(&id));
+            let id = IndexId::from_random_bits(bits);
+            assert_eq!(IndexId::parse(id.as_str()).as_ref(), Ok(&id));
+            assert!(id.as_str().starts_with("ix-"), "{id}");
         }
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! * Identifiers ([`TenantId`], [`StreamId`], [`ResourceName`], [`TableName`], [`ColumnName`], …) can only hold
 //!   what is allowed: they are parsed once, where text comes in, and trusted from there on.
-//! * Definitions ([`StreamDefinition`], [`TableDefinition`], [`DatabaseDefinition`], [`ApiKeyDefinition`]) are read
-//!   from a JSON document by [`Definition::read`], which reports *every* problem with its path in the document and
+//! * Definitions ([`StreamDefinition`], [`TableDefinition`], [`DatabaseDefinition`], [`QueryDefinition`],
+//!   [`IndexDefinition`], [`ApiKeyDefinition`]) are read from a JSON document by [`Definition::read`], which reports *every* problem with its path in the document and
 //!   refuses unknown fields by name. The same words are the TOML of a resource file and the body of an admin call.
 //! * A [`Record`] is what ingest puts into the queue: one payload and the [`RecordHeaders`] that say whose it is.
 //!
@@ -11,24 +11,35 @@
 
 mod api_key;
 mod column;
+mod cron;
 mod database;
 mod definition;
 mod document;
 mod identifier;
+mod index;
+mod location;
 mod nearest;
 mod path;
+mod query;
 mod record;
 mod stream;
 mod table;
 
 pub use api_key::{ApiKeyDefinition, Scope};
 pub use column::{ColumnDefinition, ColumnType, INTERNAL_COLUMNS, MAX_DECIMAL_PRECISION, SYSTEM_COLUMNS, system};
-pub use database::DatabaseDefinition;
+pub use cron::CronLine;
+pub use database::{DatabaseDefinition, ExternalFormat, ExternalTable, MAX_TABLES_OF_DATABASE, SqlTable};
 pub use definition::{Definition, ResourceKind};
 pub use document::{Fields, Problem, Problems, read_object};
-pub use identifier::{ApiKeyId, ColumnName, InvalidIdentifier, RequestId, ResourceName, StreamId, TableName, TenantId};
+pub use identifier::{
+    ApiKeyId, ColumnName, IndexId, InvalidIdentifier, ParameterName, RequestId, ResourceName, RowTag, StreamId,
+    TableName, TenantId,
+};
+pub use index::{IndexDefinition, MAX_FILTERS, Refresh};
+pub use location::{Location, Place};
 pub use nearest::{did_you_mean, nearest};
 pub use path::{JsonPath, PathStep};
+pub use query::{MAX_PARAMETERS, QueryDefinition};
 pub use record::{PayloadFormat, Position, QueuedRecord, Record, RecordHeaders};
 pub use stream::StreamDefinition;
 pub use table::{MAX_COLUMNS, Start, TableDefinition, TableMode, TableState};

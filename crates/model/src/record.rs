@@ -1,10 +1,13 @@
 //! What ingest puts into the queue and the writer takes out of it.
 
+use std::fmt;
+use std::str::FromStr;
+
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{RequestId, StreamId, TenantId};
+use crate::{RequestId, StreamId, TenantId, did_you_mean};
 
 /// The form of a payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -12,21 +15,53 @@ use crate::{RequestId, StreamId, TenantId};
 pub enum PayloadFormat {
     /// One JSON object a record.
     Json,
+    /// One XML document a record.
+    Xml,
 }
 
 impl PayloadFormat {
+    /// Every format.
+    pub const ALL: [Self; 2] = [Self::Json, Self::Xml];
+
+    /// As in a stream's definition: `json`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Xml => "xml",
+        }
+    }
+
     /// The media type that stands in a queued record's `content_type` header.
     #[must_use]
     pub fn content_type(self) -> &'static str {
         match self {
             Self::Json => "application/json",
+            Self::Xml => "application/xml",
         }
     }
 
     /// The format that a queued record's `content_type` header names.
     #[must_use]
     pub fn from_content_type(text: &str) -> Option<Self> {
-        (text == "application/json").then_some(Self::Json)
+        Self::ALL.into_iter().find(|format| format.content_type() == text)
+    }
+}
+
+impl fmt::Display for PayloadFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for PayloadFormat {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|format| format.as_str() == text).ok_or_else(|| {
+            let names = Self::ALL.map(Self::as_str);
+            let hint = did_you_mean(text, names);
+            format!("{text:?} is not a payload format; the formats are {}{hint}", names.join(", "))
+        })
     }
 }
 
@@ -52,7 +87,7 @@ pub struct RecordHeaders {
 pub struct Record {
     /// Whose it is and how it came.
     pub headers: RecordHeaders,
-    /// The bytes as they came: one JSON object.
+    /// The bytes as they came: one JSON object, or one XML document.
     pub payload: Bytes,
 }
 

@@ -40,13 +40,11 @@ impl StreamDefinition {
         let definition = read_object(path, value, &mut problems).map(|mut fields| {
             let id = fields.optional("id");
             let description = description(&mut fields);
-            if let Some(format) = fields.optional::<String>("format").filter(|format| format != "json") {
-                fields.problem("format", format!("{format:?} is not a payload format; the formats are json"));
-            }
+            let format = fields.optional("format").unwrap_or(PayloadFormat::Json);
             let shards = fields.integer("shards", 1, MAX_SHARDS).unwrap_or(1);
             let rate_limit = fields.integer("rate_limit", 1, MAX_RATE);
             fields.finish();
-            Self { id, description, format: PayloadFormat::Json, shards, rate_limit }
+            Self { id, description, format, shards, rate_limit }
         });
         match definition {
             Some(definition) => problems.or(definition),

@@ -7,7 +7,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
-use crate::{ColumnDefinition, ColumnName, ColumnType, Fields, Problems, ResourceName, did_you_mean, read_object};
+use crate::{
+    ColumnDefinition, ColumnName, ColumnType, Fields, Problems, ResourceName, RowTag, did_you_mean, read_object,
+};
 
 /// Most columns of a table: as many as SQL engines and a record's megabyte can use.
 pub const MAX_COLUMNS: usize = 2_000;
@@ -77,6 +79,9 @@ impl Serialize for Start {
 pub struct TableDefinition {
     /// The name of the stream that feeds it.
     pub stream: ResourceName,
+    /// Of a stream of XML: the element that makes a row each time it comes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub row_tag: Option<RowTag>,
     /// Whether records flow into it.
     pub state: TableState,
     /// The databases that it and its table of failed rows show in.
@@ -118,6 +123,7 @@ impl TableDefinition {
 
     fn read_fields(mut fields: Fields<'_>) -> Option<Self> {
         let stream = fields.required("stream", "orders");
+        let row_tag = fields.optional("row_tag");
         let state = choice(
             &mut fields,
             "state",
@@ -140,7 +146,7 @@ impl TableDefinition {
             check_order(&mut fields, mode, order_by, &columns);
         }
         fields.finish();
-        Some(Self { stream: stream?, state, databases, mode, key, order_by, start, columns })
+        Some(Self { stream: stream?, row_tag, state, databases, mode, key, order_by, start, columns })
     }
 }
 
@@ -259,6 +265,11 @@ mod tests {
         assert_eq!(table.start, Start::Tail);
         let again = TableDefinition::read("", &serde_json::to_value(&table).unwrap()).unwrap();
         assert_eq!(again, table);
+        let mut of_xml = orders();
+        of_xml["row_tag"] = json!("order");
+        let table = TableDefinition::read("", &of_xml).unwrap();
+        assert_eq!(table.row_tag.as_ref().map(RowTag::as_str), Some("order"));
+        assert_eq!(TableDefinition::read("", &serde_json::to_value(&table).unwrap()), Ok(table));
     }
 
     #[test]

@@ -79,7 +79,7 @@ fn parse_microseconds(text: &str) -> Result<Timestamp, String> {
 }
 
 fn parse_format(text: &str) -> Result<PayloadFormat, &'static str> {
-    PayloadFormat::from_content_type(text).ok_or("expected application/json")
+    PayloadFormat::from_content_type(text).ok_or("expected application/json or application/xml")
 }
 
 #[cfg(test)]
@@ -120,10 +120,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_encoded_is_decoded(microseconds in 0..253_402_207_200_000_000_i64, index: u32, id in "[A-Za-z0-9._-]{1,128}") {
+        fn what_is_encoded_is_decoded(microseconds in 0..253_402_207_200_000_000_i64, index: u32, id in "[A-Za-z0-9._-]{1,128}", format in prop::sample::select(&PayloadFormat::ALL[..])) {
             let mut expected = headers();
             expected.received_at = Timestamp::from_microsecond(microseconds).unwrap();
             expected.index = index;
+            expected.format = format;
             expected.request_id = RequestId::parse(&id).unwrap();
             let mut encoded = encode_headers(&expected).to_vec();
             encoded.reverse();

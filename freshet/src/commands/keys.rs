@@ -23,9 +23,9 @@ struct NewSecret {
 pub(crate) async fn run(connection: &Connection, keys: &Keys) -> Result<(), CommandError> {
     let client = Client::connect(connection).await?;
     match keys {
-        Keys::Create { name, scopes, streams, databases, output: as_json } => {
+        Keys::Create { name, scopes, streams, databases, indexes, output: as_json } => {
             let mut body = json!({"name": name, "scopes": scopes});
-            for (field, names) in [("streams", streams), ("databases", databases)] {
+            for (field, names) in [("streams", streams), ("databases", databases), ("indexes", indexes)] {
                 if let (false, Some(fields)) = (names.is_empty(), body.as_object_mut()) {
                     fields.insert(field.to_owned(), json!(names));
                 }
@@ -76,6 +76,7 @@ async fn list(client: &Client, as_json: Output) -> Result<(), CommandError> {
         scopes: Vec<String>,
         streams: Option<Vec<String>>,
         databases: Option<Vec<String>>,
+        indexes: Option<Vec<String>>,
     }
     let answer: Value = client.json(Method::GET, "/admin/v0/api-keys", None).await?;
     if as_json.json {
@@ -93,11 +94,13 @@ async fn list(client: &Client, as_json: Output) -> Result<(), CommandError> {
             key.definition.scopes.join(", "),
             names(key.definition.streams),
             names(key.definition.databases),
+            names(key.definition.indexes),
             time(key.secret_created_at),
             time(key.previous_valid_until),
         ]
     });
-    let header = ["name", "client_id", "scopes", "streams", "databases", "secret made", "previous valid until"];
+    let header =
+        ["name", "client_id", "scopes", "streams", "databases", "indexes", "secret made", "previous valid until"];
     output::line(output::table(&header, &[], rows));
     Ok(())
 }

@@ -51,13 +51,21 @@ fn summary_of(kind: &str) -> &'static [&'static str] {
     match kind {
         "streams" => &["id", "format", "shards", "rate_limit", "description"],
         "tables" => &["stream", "state", "mode", "key", "order_by", "databases"],
+        "databases" => &["external", "tables", "description"],
+        "queries" => &["database", "parameters", "description"],
+        "indexes" => &["id", "database", "key", "filters", "refresh", "description"],
         _ => &["description"],
     }
 }
 
 fn short(value: &Value) -> String {
     match value {
-        Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(", "),
+        Value::Array(items) => {
+            items.iter().map(|item| plain(item.get("name").unwrap_or(item))).collect::<Vec<_>>().join(", ")
+        }
+        Value::Object(fields) => {
+            fields.iter().map(|(name, value)| format!("{name} {}", plain(value))).collect::<Vec<_>>().join(", ")
+        }
         other => plain(other),
     }
 }

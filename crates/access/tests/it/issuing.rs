@@ -2,7 +2,7 @@
 
 use freshet_access::{AccessError, IssuedToken, MAX_TOKEN_LIFETIME, Principal};
 use freshet_catalog::Precondition;
-use freshet_model::{Definition, ResourceKind, Scope};
+use freshet_model::{ResourceKind, Scope};
 use jiff::{SignedDuration, Timestamp};
 use rstest::rstest;
 use secrecy::ExposeSecret;
@@ -10,17 +10,11 @@ use serde_json::{Value, json};
 
 use crate::support::{Setup, hours, now};
 
-/// With streams `orders` and `clicks`, and databases `retail` and `press`.
+/// With streams `orders` and `clicks`, and what [`Setup::with_indexes`] makes.
 async fn setup() -> Setup {
-    let setup = Setup::new();
-    for (kind, name) in [
-        (ResourceKind::Streams, "orders"),
-        (ResourceKind::Streams, "clicks"),
-        (ResourceKind::Databases, "retail"),
-        (ResourceKind::Databases, "press"),
-    ] {
-        let definition = Definition::read(kind, "", &json!({})).unwrap();
-        setup.catalog.put(&setup.tenant, kind, name, definition, Precondition::None, now()).await.unwrap();
+    let setup = Setup::new().with_indexes().await;
+    for name in ["orders", "clicks"] {
+        setup.put(ResourceKind::Streams, name, json!({})).await;
     }
     setup
 }
@@ -45,6 +39,7 @@ async fn holder(setup: &Setup, issued: &IssuedToken, at: Timestamp) -> Principal
 const POWERFUL: &str = "the API key has the scope admin or tokens:issue; issuing for such a key, unless it is the token's own, takes admin besides tokens:issue";
 const STREAMS: &str = "the API key may write to streams that the token's own key is not allowed";
 const DATABASES: &str = "the API key may query databases that the token's own key is not allowed";
+const INDEXES: &str = "the API key may read indexes that the token's own key is not allowed";
 const NO_ISSUER: &str = "the token lacks the scope tokens:issue, and the API key is not its own";
 
 #[rstest]
@@ -61,6 +56,11 @@ const NO_ISSUER: &str = "the token lacks the scope tokens:issue, and the API key
 #[case::fewer_databases(json!({"scopes": ["tokens:issue"], "databases": ["retail", "press"]}), json!({"scopes": ["tables:query"], "databases": ["press"]}), None)]
 #[case::another_database(json!({"scopes": ["tokens:issue"], "databases": ["retail"]}), json!({"scopes": ["tables:query"], "databases": ["press"]}), Some(DATABASES))]
 #[case::every_database(json!({"scopes": ["tokens:issue"], "databases": ["retail"]}), json!({"scopes": ["tables:query"]}), Some(DATABASES))]
+#[case::database_of_indexes(json!({"scopes": ["tokens:issue"], "databases": ["retail"]}), json!({"scopes": ["profiles:read"], "indexes": ["buyers"]}), Some(DATABASES))]
+#[case::the_same_index(json!({"scopes": ["tokens:issue"], "indexes": ["buyers"]}), json!({"scopes": ["profiles:read"], "indexes": ["buyers"]}), None)]
+#[case::another_index(json!({"scopes": ["tokens:issue"], "indexes": ["buyers"]}), json!({"scopes": ["profiles:read"], "indexes": ["visitors"]}), Some(INDEXES))]
+#[case::every_index(json!({"scopes": ["tokens:issue"], "indexes": ["buyers"]}), json!({"scopes": ["profiles:read"]}), Some(INDEXES))]
+#[case::no_index(json!({"scopes": ["tokens:issue"], "indexes": ["buyers"]}), json!({"scopes": ["tables:query"]}), None)]
 #[case::limits_of_an_admin(json!({"scopes": ["tokens:issue", "admin"], "streams": []}), json!({"scopes": ["streams:write"]}), None)]
 #[tokio::test]
 async fn an_issuer_gives_others_no_more_than_was_meant_for_it(

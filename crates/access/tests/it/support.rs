@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use freshet_access::{Access, NewSecret, SigningKey};
-use freshet_catalog::Catalog;
-use freshet_model::{ApiKeyDefinition, Scope, TenantId};
+use freshet_catalog::{Catalog, Precondition};
+use freshet_model::{ApiKeyDefinition, Definition, ResourceKind, Scope, TenantId};
 use freshet_store::{Condition, Item, Key, Page, Query, RedbStore, Store, StoreError, Version, Write};
 use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
@@ -30,6 +30,23 @@ impl Setup {
         let signing_key = SigningKey::generate().unwrap();
         let access = Access::new(Arc::clone(&store), Arc::clone(&catalog), signing_key.clone());
         Self { store, catalog, access, signing_key, tenant: TenantId::parse("acme").unwrap(), _directory: directory }
+    }
+
+    pub(crate) async fn put(&self, kind: ResourceKind, name: &str, definition: Value) {
+        let definition = Definition::read(kind, "", &definition).unwrap();
+        self.catalog.put(&self.tenant, kind, name, definition, Precondition::None, now()).await.unwrap();
+    }
+
+    /// Databases `retail` and `press`, and indexes `buyers` and `visitors` over the first.
+    pub(crate) async fn with_indexes(self) -> Self {
+        for name in ["retail", "press"] {
+            self.put(ResourceKind::Databases, name, json!({})).await;
+        }
+        for name in ["buyers", "visitors"] {
+            let index = json!({"database": "retail", "query": "SELECT 'a' AS id", "key": "id"});
+            self.put(ResourceKind::Indexes, name, index).await;
+        }
+        self
     }
 
     pub(crate) async fn key(&self, name: &str, definition: Value) -> NewSecret {

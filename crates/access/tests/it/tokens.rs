@@ -34,6 +34,7 @@ async fn a_token_says_who_calls_and_what_they_may() {
     let all = setup.key("all", json!({"scopes": ["streams:write", "tables:query"]})).await;
     let principal = setup.access.verify(&setup.token(&all), now()).await.unwrap();
     assert!(principal.may_write("anything") && principal.may_query("anything"));
+    assert!(!principal.may_read_index("anything", "anything"));
 }
 
 #[tokio::test]
@@ -66,6 +67,22 @@ async fn narrowing_a_key_narrows_its_tokens() {
     let principal = setup.access.verify(&token, now()).await.unwrap();
     assert_eq!(principal.scopes, [Scope::TablesQuery]);
     assert!(principal.may_query("retail") && !principal.may_query("other"));
+}
+
+#[rstest]
+#[case::any(json!({"scopes": ["profiles:read"]}), true)]
+#[case::this(json!({"scopes": ["profiles:read"], "indexes": ["buyers"], "databases": ["retail"]}), true)]
+#[case::of_this_database(json!({"scopes": ["profiles:read"], "databases": ["retail"]}), true)]
+#[case::another(json!({"scopes": ["profiles:read"], "indexes": ["visitors"]}), false)]
+#[case::of_another_database(json!({"scopes": ["profiles:read"], "indexes": ["buyers"], "databases": ["press"]}), false)]
+#[case::none(json!({"scopes": ["profiles:read"], "indexes": []}), false)]
+#[case::another_scope(json!({"scopes": ["tables:query", "admin"], "indexes": ["buyers"]}), false)]
+#[tokio::test]
+async fn an_index_is_read_by_whom_its_key_and_its_database_allow(#[case] key: Value, #[case] allowed: bool) {
+    let setup = Setup::new().with_indexes().await;
+    let made = setup.key("k", key).await;
+    let principal = setup.access.verify(&setup.token(&made), now()).await.unwrap();
+    assert_eq!(principal.may_read_index("buyers", "retail"), allowed);
 }
 
 #[rstest]

@@ -7,21 +7,32 @@ use serde_json::{Map, Value};
 use super::ResourceFile;
 
 /// The order in which fields are written: what identifies first, what is long last. Others come after, by name.
-const ORDER: [&str; 15] = [
+const ORDER: [&str; 26] = [
     "name",
     "id",
     "description",
     "type",
     "required",
     "path",
+    "location",
+    "format",
     "stream",
+    "row_tag",
+    "database",
     "state",
     "databases",
     "mode",
     "key",
     "order_by",
     "start",
+    "filters",
+    "refresh",
     "scopes",
+    "parameters",
+    "query",
+    "sql",
+    "external",
+    "tables",
     "columns",
 ];
 

@@ -16,7 +16,8 @@ use crate::resource::{Identity, check_name};
 /// Largest resource file that is read, in bytes: what a body of the admin API may hold.
 pub const MAX_FILE_BYTES: usize = 4_194_304;
 
-/// A set of resources: `tenant = "acme"` and `[streams.x]`, `[databases.x]`, `[tables.x]`, `[api-keys.x]`.
+/// A set of resources: `tenant = "acme"` and `[streams.x]`, `[databases.x]`, `[tables.x]`, `[queries.x]`,
+/// `[indexes.x]`, `[api-keys.x]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ResourceFile {
     /// Whose resources these are; none: whoever applies them.

@@ -18,6 +18,8 @@ shards = 1
 rate_limit = 5_000
 
 [databases.retail]
+tables = [{ name = "big", sql = "SELECT email\nFROM orders" }]
+external = [{ name = "Customer360", location = "s3://acme-batch/customer360/", format = "delta" }]
 
 [tables.orders]
 stream = "orders"
@@ -31,9 +33,22 @@ columns = [
   { name = "city", type = "string", path = "customer.city" },
 ]
 
+[queries.orders_of]
+database = "retail"
+sql = "SELECT * FROM orders WHERE email = $email AND at < $before"
+parameters = { email = "string", before = "datetime" }
+
+[indexes.buyers]
+id = "buyers-1"
+database = "retail"
+query = "SELECT email, max(at) AS last FROM orders GROUP BY email"
+key = "email"
+filters = ["last"]
+
 [api-keys.web-shop]
-scopes = ["streams:write"]
+scopes = ["streams:write", "profiles:read"]
 streams = ["orders"]
+indexes = ["buyers"]
 "#;
 
 const EXPORTED: &str = r#"tenant = "acme"
@@ -46,6 +61,14 @@ rate_limit = 5000
 shards = 1
 
 [databases.retail]
+external = [
+  { name = "Customer360", location = "s3://acme-batch/customer360", format = "delta" },
+]
+tables = [
+  { name = "big", sql = """
+SELECT email
+FROM orders""" },
+]
 
 [tables.orders]
 stream = "orders"
@@ -61,8 +84,22 @@ columns = [
   { name = "city", type = "string", path = "customer.city" },
 ]
 
+[queries.orders_of]
+database = "retail"
+parameters = { before = "timestamp", email = "string" }
+sql = "SELECT * FROM orders WHERE email = $email AND at < $before"
+
+[indexes.buyers]
+id = "buyers-1"
+database = "retail"
+key = "email"
+filters = ["last"]
+refresh = "commit"
+query = "SELECT email, max(at) AS last FROM orders GROUP BY email"
+
 [api-keys.web-shop]
-scopes = ["streams:write"]
+scopes = ["streams:write", "profiles:read"]
+indexes = ["buyers"]
 streams = ["orders"]
 "#;
 
@@ -83,7 +120,7 @@ fn a_file_is_read_written_and_read_again() {
 #[case::unknown_kind("[stream.a]\n", "line 1, column 2: stream: unknown field; did you mean \"streams\"?")]
 #[case::later_kind(
     "[feeds.a]\n",
-    "line 1, column 2: feeds: unknown field; the fields here are tenant, streams, databases, tables, api-keys"
+    "line 1, column 2: feeds: unknown field; the fields here are tenant, streams, databases, tables, queries, indexes, api-keys"
 )]
 #[case::unknown_field(
     "[streams.a]\nshard = 2\n",
@@ -130,9 +167,9 @@ fn everything_wrong_is_told_at_once_in_the_order_of_the_file() {
         serde_json::to_value(&problems).unwrap(),
         json!([
             {"field": "streams.a.shards", "line": 2, "column": 1, "message": "expected a whole number from 1 to 256, found 0"},
-            {"field": "streams.a.format", "line": 3, "column": 1, "message": "\"yaml\" is not a payload format; the formats are json"},
+            {"field": "streams.a.format", "line": 3, "column": 1, "message": "\"yaml\" is not a payload format; the formats are json, xml"},
             {"field": "api-keys.k.scopes[0]", "line": 5, "column": 11, "message": "unknown scope \"admn\"; the scopes are streams:write, tables:query, profiles:read, tokens:issue, admin; did you mean \"admin\"?"},
-            {"field": "databases.d.x", "line": 7, "column": 1, "message": "unknown field; the fields here are description"},
+            {"field": "databases.d.x", "line": 7, "column": 1, "message": "unknown field; the fields here are description, external, tables"},
         ])
     );
 }

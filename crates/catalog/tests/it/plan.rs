@@ -71,6 +71,28 @@ async fn a_plan_says_what_happens_and_applying_it_does_just_that() {
 }
 
 #[tokio::test]
+async fn a_plan_names_the_tables_of_a_database_that_change() {
+    let setup = Setup::new();
+    let database = |external: Value, tables: Value| {
+        file(&json!({"databases": {"retail": {"external": external, "tables": tables}}}))
+    };
+    let table = |name: &str, sql: &str| json!({"name": name, "sql": sql});
+    let external = |name: &str| json!({"name": name, "location": name, "format": "csv"});
+    let before = database(json!([external("a")]), json!([table("b", "SELECT 1"), table("c", "SELECT 2")]));
+    let plan = setup.catalog.plan(&setup.tenant, &before, false, time(NOW)).await.unwrap();
+    setup.catalog.apply(&plan).await.unwrap();
+    let details = async |after: ResourceFile| {
+        let plan = setup.catalog.plan(&setup.tenant, &after, false, time(NOW)).await.unwrap();
+        plan.resources[0].details.clone()
+    };
+    let changed = database(json!([]), json!([table("d", "SELECT 1"), table("c", "SELECT 3")]));
+    let lines = ["external: removes a", "tables: changes c", "tables: adds d", "tables: removes b"];
+    assert_eq!(details(changed).await, lines);
+    let reordered = database(json!([external("a")]), json!([table("c", "SELECT 2"), table("b", "SELECT 1")]));
+    assert_eq!(details(reordered).await, ["tables: in another order"]);
+}
+
+#[tokio::test]
 async fn one_refused_resource_refuses_all_and_every_reason_is_given() {
     let setup = Setup::new();
     let mut document = shop();

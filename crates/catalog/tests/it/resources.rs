@@ -5,7 +5,7 @@ use freshet_model::{Definition, ResourceKind, StreamId, TenantId};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::support::{Setup, orders_table, time};
+use crate::support::{Setup, buyers, orders_of, orders_table, time};
 
 #[tokio::test]
 async fn a_resource_is_made_changed_left_alone_and_deleted() {
@@ -94,6 +94,42 @@ async fn a_stream_gets_an_id_and_keeps_it() {
     );
 }
 
+#[tokio::test]
+async fn an_index_gets_an_id_and_keeps_it() {
+    let setup = Setup::new().with_orders().await;
+    let id = |definition: &Definition| match definition {
+        Definition::Index(index) => index.id.clone().unwrap(),
+        other => panic!("{other:?}"),
+    };
+    let made = setup.put(ResourceKind::Indexes, "buyers", buyers()).await.unwrap().resource;
+    assert!(id(&made.definition).as_str().starts_with("ix-"), "{made:?}");
+    let mut described = buyers();
+    described["description"] = json!("who bought");
+    let changed = setup.put(ResourceKind::Indexes, "buyers", described).await.unwrap().resource;
+    assert_eq!(id(&changed.definition), id(&made.definition));
+
+    let mut asked = buyers();
+    asked["id"] = json!("legacy_1");
+    let refused = setup.put(ResourceKind::Indexes, "buyers", asked.clone()).await.unwrap_err();
+    assert!(refused.to_string().starts_with("refused: id: a profile index keeps its id, which is ix-"), "{refused}");
+    let other = setup.put(ResourceKind::Indexes, "others", asked.clone()).await.unwrap().resource;
+    assert_eq!(id(&other.definition).as_str(), "legacy_1");
+    let refused = setup.put(ResourceKind::Indexes, "third", asked).await.unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "refused: id: legacy_1 is the id of profile index others already; leave id out to get one"
+    );
+}
+
+#[tokio::test]
+async fn a_stream_keeps_its_format() {
+    let setup = Setup::new();
+    setup.put(ResourceKind::Streams, "feed", json!({"format": "xml"})).await.unwrap();
+    let refused = setup.put(ResourceKind::Streams, "feed", json!({})).await.unwrap_err();
+    let says = "refused: format: a stream keeps its format, which is xml; make another stream";
+    assert_eq!(refused.to_string(), says);
+}
+
 #[rstest]
 #[case::names_of_streams(ResourceKind::Streams, "or ders", json!({}), "is not a name")]
 #[case::names_of_tables(ResourceKind::Tables, "or-ders", orders_table(), "is not a table name")]
@@ -155,6 +191,17 @@ async fn every_wrong_reference_is_named_with_the_nearest_right_one() {
             {"field": "databases[0]", "message": "there is no database Retail; did you mean \"retail\"?"},
         ])
     );
+    setup.put(ResourceKind::Indexes, "buyers", buyers()).await.unwrap();
+    let key = json!({"scopes": ["profiles:read"], "indexes": ["buyers", "byers"]});
+    let refused = setup.put(ResourceKind::ApiKeys, "k", key).await.unwrap_err();
+    let says = "refused: indexes[1]: there is no profile index byers; did you mean \"buyers\"?";
+    assert_eq!(refused.to_string(), says);
+    for (kind, mut definition) in [(ResourceKind::Queries, orders_of()), (ResourceKind::Indexes, buyers())] {
+        definition["database"] = json!("retial");
+        let refused = setup.put(kind, "q", definition).await.unwrap_err();
+        let says = "refused: database: there is no database retial; did you mean \"retail\"?";
+        assert_eq!(refused.to_string(), says);
+    }
 }
 
 #[tokio::test]
@@ -169,9 +216,29 @@ async fn what_others_refer_to_is_not_deleted() {
     let CatalogError::InUse { referrers, .. } = &refused else { panic!("{refused:?}") };
     assert_eq!(referrers, &["tables.orders", "api-keys.shop"]);
     assert_eq!(refused.to_string(), "stream \"orders\" can't be deleted: tables.orders, api-keys.shop refer to it");
-    for (kind, name) in
-        [(ResourceKind::ApiKeys, "shop"), (ResourceKind::Tables, "orders"), (ResourceKind::Streams, "orders")]
-    {
+    setup.put(ResourceKind::Queries, "orders_of", orders_of()).await.unwrap();
+    setup.put(ResourceKind::Indexes, "buyers", buyers()).await.unwrap();
+    let key = json!({"scopes": ["profiles:read"], "indexes": ["buyers"]});
+    setup.put(ResourceKind::ApiKeys, "centre", key).await.unwrap();
+    let database = setup.catalog.delete(&setup.tenant, ResourceKind::Databases, "retail", Precondition::None);
+    assert_eq!(
+        database.await.unwrap_err().to_string(),
+        "database \"retail\" can't be deleted: tables.orders, queries.orders_of, indexes.buyers refer to it"
+    );
+    let index = setup.catalog.delete(&setup.tenant, ResourceKind::Indexes, "buyers", Precondition::None);
+    assert_eq!(
+        index.await.unwrap_err().to_string(),
+        "profile index \"buyers\" can't be deleted: api-keys.centre refers to it"
+    );
+    for (kind, name) in [
+        (ResourceKind::ApiKeys, "centre"),
+        (ResourceKind::Indexes, "buyers"),
+        (ResourceKind::Queries, "orders_of"),
+        (ResourceKind::ApiKeys, "shop"),
+        (ResourceKind::Tables, "orders"),
+        (ResourceKind::Streams, "orders"),
+        (ResourceKind::Databases, "retail"),
+    ] {
         setup.catalog.delete(&setup.tenant, kind, name, Precondition::None).await.unwrap();
     }
 }

@@ -9,7 +9,7 @@ use freshet_model::ResourceKind;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use crate::support::{CutOff, Setup};
+use crate::support::{CutOff, Setup, buyers, orders_of, time};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -26,6 +26,18 @@ async fn look_ups_find_what_belongs_together() {
     assert_eq!(names(snapshot.tables_of_stream("orders")), ["also", "orders"]);
     assert_eq!(names(snapshot.tables_of_database("retail")), ["also", "orders"]);
     assert!(snapshot.tables_of_stream("none").is_empty());
+    let made_at = time("2026-06-15T00:00:00Z");
+    setup.put_at(ResourceKind::Queries, "orders_of", orders_of(), made_at).await.unwrap();
+    setup.put_at(ResourceKind::Indexes, "buyers", buyers(), made_at).await.unwrap();
+    let snapshot = setup.catalog.snapshot(&setup.tenant).await.unwrap();
+    let query = snapshot.query("orders_of").unwrap();
+    assert_eq!((query.definition.database.as_str(), query.created_at, query.updated_at), ("retail", made_at, made_at));
+    assert_eq!(snapshot.queries().collect::<Vec<_>>(), [query]);
+    let index = snapshot.index("buyers").unwrap();
+    assert_eq!(snapshot.index_by_id(&index.id), Some(index));
+    assert_eq!((index.definition.id.as_ref(), index.created_at), (Some(&index.id), made_at));
+    assert_eq!(snapshot.indexes().collect::<Vec<_>>(), [index]);
+    assert!(snapshot.query("buyers").is_none() && snapshot.index("orders_of").is_none());
     let again = setup.catalog.snapshot(&setup.tenant).await.unwrap();
     assert!(Arc::ptr_eq(&snapshot, &again), "kept in memory");
 }

@@ -71,6 +71,18 @@ pub(crate) fn orders_table() -> Value {
     })
 }
 
+pub(crate) fn orders_of() -> Value {
+    json!({
+        "database": "retail", "sql": "SELECT * FROM orders WHERE order_id = $id", "parameters": {"id": "string"},
+    })
+}
+
+pub(crate) fn buyers() -> Value {
+    json!({
+        "database": "retail", "query": "SELECT order_id, city FROM orders", "key": "order_id", "filters": ["city"],
+    })
+}
+
 pub(crate) fn time(text: &str) -> Timestamp {
     text.parse().unwrap()
 }

@@ -27,7 +27,8 @@ async fn caller() -> Caller {
     let access = Access::new(store, Arc::clone(&catalog), SigningKey::generate().unwrap());
     let now: Timestamp = "2026-06-14T00:00:00Z".parse().unwrap();
     let tenant = TenantId::parse("acme").unwrap();
-    let definition = ApiKeyDefinition { scopes: vec![Scope::StreamsWrite], streams: None, databases: None };
+    let definition =
+        ApiKeyDefinition { scopes: vec![Scope::StreamsWrite], streams: None, databases: None, indexes: None };
     access.create_key(&tenant, "shop", definition, now).await.unwrap();
     let snapshot = catalog.snapshot(&tenant).await.unwrap();
     let key = snapshot.api_key("shop").unwrap();

@@ -7,16 +7,20 @@ use jiff::Timestamp;
 /// The layout below. A file that holds another one was written by a newer version.
 const VERSION: u8 = 1;
 const JSON: u8 = 0;
+const XML: u8 = 1;
 
 /// Writes a record into `buffer`, which is cleared first.
 pub(super) fn encode(record: &Record, buffer: &mut Vec<u8>) {
     let headers = &record.headers;
-    let PayloadFormat::Json = headers.format;
+    let format = match headers.format {
+        PayloadFormat::Json => JSON,
+        PayloadFormat::Xml => XML,
+    };
     buffer.clear();
     buffer.push(VERSION);
     buffer.extend_from_slice(&headers.received_at.as_microsecond().to_be_bytes());
     buffer.extend_from_slice(&headers.index.to_be_bytes());
-    buffer.push(JSON);
+    buffer.push(format);
     for text in [headers.tenant.as_str(), headers.stream.as_str(), headers.request_id.as_str()] {
         // Identifiers are at most 128 bytes long; were one longer, `decode` would refuse what is left of it.
         let length = u8::try_from(text.len()).unwrap_or(u8::MAX);
@@ -36,9 +40,11 @@ pub(super) fn decode(value: &[u8]) -> Result<Record, String> {
     let (received_at, rest) = rest.split_first_chunk().ok_or(SHORT)?;
     let (index, rest) = rest.split_first_chunk().ok_or(SHORT)?;
     let (format, rest) = rest.split_first().ok_or(SHORT)?;
-    if *format != JSON {
-        return Err(format!("{format} is not a payload format"));
-    }
+    let format = match *format {
+        JSON => PayloadFormat::Json,
+        XML => PayloadFormat::Xml,
+        other => return Err(format!("{other} is not a payload format")),
+    };
     let (tenant, rest) = text(rest).ok_or(SHORT)?;
     let (stream, rest) = text(rest).ok_or(SHORT)?;
     let (request_id, payload) = text(rest).ok_or(SHORT)?;
@@ -49,7 +55,7 @@ pub(super) fn decode(value: &[u8]) -> Result<Record, String> {
             .map_err(|error| error.to_string())?,
         request_id: RequestId::parse(request_id).map_err(|error| error.to_string())?,
         index: u32::from_be_bytes(*index),
-        format: PayloadFormat::Json,
+        format,
     };
     Ok(Record { headers, payload: Bytes::copy_from_slice(payload) })
 }
@@ -73,6 +79,7 @@ mod tests {
             index: u32,
             id in "[A-Za-z0-9._-]{1,128}",
             payload: Vec<u8>,
+            format in prop::sample::select(&PayloadFormat::ALL[..]),
             cut: prop::sample::Index,
         ) {
             let headers = RecordHeaders {
@@ -81,7 +88,7 @@ mod tests {
                 received_at: Timestamp::from_microsecond(microseconds).unwrap(),
                 request_id: RequestId::parse(&id).unwrap(),
                 index,
-                format: PayloadFormat::Json,
+                format,
             };
             let record = Record { headers, payload: payload.into() };
             let mut buffer = vec![9; 40];

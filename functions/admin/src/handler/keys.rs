@@ -30,7 +30,7 @@ pub(crate) struct KeyView {
     /// Its id, also in the path of the calls about it.
     #[schema(value_type = String, example = "ak-2hzqsgX1E4Ab")]
     client_id: ApiKeyId,
-    /// Its scopes, and the streams and databases that it may touch.
+    /// Its scopes, and the streams, databases and indexes that it may touch.
     #[schema(value_type = Object)]
     definition: ApiKeyDefinition,
     /// When it was made.

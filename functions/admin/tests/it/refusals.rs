@@ -133,14 +133,15 @@ async fn huge_bodies_are_refused() {
 
 #[rstest]
 #[case::near("stream", "; did you mean \"streams\"?")]
-#[case::later("queries", "")]
+#[case::later("feeds", "")]
 #[case::other("..%2fstreams", "")]
 #[tokio::test]
 async fn unknown_kinds_are_not_there(#[case] kind: &str, #[case] hint: &str) {
     let setup = Setup::new().await;
     let shown = kind.replace("%2f", "/");
-    let detail =
-        format!("unknown kind of resource {shown:?}; the kinds are streams, databases, tables, api-keys{hint}");
+    let detail = format!(
+        "unknown kind of resource {shown:?}; the kinds are streams, databases, tables, queries, indexes, api-keys{hint}"
+    );
     for path in [format!("/admin/v0/{kind}"), format!("/admin/v0/{kind}/x")] {
         setup.get(&path).await.assert_problem(404, "not-found", "there is no such thing", &detail, Value::Null);
     }

@@ -114,7 +114,7 @@ async fn token(
     scope: Scope,
     streams: Option<Vec<ResourceName>>,
 ) -> String {
-    let definition = ApiKeyDefinition { scopes: vec![scope], streams, databases: None };
+    let definition = ApiKeyDefinition { scopes: vec![scope], streams, databases: None, indexes: None };
     let made = access.create_key(tenant, name, definition, noon()).await.unwrap();
     let expires_at = noon() + SignedDuration::from_hours(1);
     access.issue(tenant, &made.key, &[scope], expires_at, noon()).unwrap().expose_secret().to_owned()

@@ -200,7 +200,7 @@ async fn token(
     scope: Scope,
     databases: Option<Vec<ResourceName>>,
 ) -> String {
-    let definition = ApiKeyDefinition { scopes: vec![scope], streams: None, databases };
+    let definition = ApiKeyDefinition { scopes: vec![scope], streams: None, databases, indexes: None };
     access.create_key(&tenant(), name, definition, noon()).await.unwrap();
     let snapshot = catalog.snapshot(&tenant()).await.unwrap();
     let key = snapshot.api_key(name).unwrap();
