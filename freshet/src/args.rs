@@ -62,9 +62,9 @@ pub(crate) enum Command {
     Sql(Sql),
     /// Show what every table holds and how fresh it is
     Status(Output),
-    /// Show streams
+    /// Show streams, and what came to them
     #[command(subcommand)]
-    Streams(Shown),
+    Streams(Streams),
     /// Show tables
     #[command(subcommand)]
     Tables(Shown),
@@ -176,6 +176,25 @@ pub(crate) enum Shown {
         /// Its name
         name: String,
         /// How
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+/// What can be shown of streams.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Streams {
+    /// Like any resource
+    #[command(flatten)]
+    Shown(Shown),
+    /// The newest records that came to one, as they came
+    Sample {
+        /// Its name or its id
+        stream: String,
+        /// Most records
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100))]
+        limit: u32,
+        /// How to show them
         #[command(flatten)]
         output: Output,
     },

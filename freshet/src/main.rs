@@ -20,7 +20,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
 
-use crate::args::{Arguments, Command};
+use crate::args::{Arguments, Command, Streams};
 use crate::error::CommandError;
 
 #[tokio::main]
@@ -45,7 +45,10 @@ async fn run(arguments: Arguments) -> Result<ExitCode, CommandError> {
         Command::Send(send) => commands::send::run(connection, send).await?,
         Command::Sql(sql) => commands::sql::run(connection, sql).await?,
         Command::Status(output) => commands::show::status(connection, *output).await?,
-        Command::Streams(shown) => commands::show::resources(connection, "streams", shown).await?,
+        Command::Streams(Streams::Shown(shown)) => commands::show::resources(connection, "streams", shown).await?,
+        Command::Streams(Streams::Sample { stream, limit, output }) => {
+            commands::sample::run(connection, stream, *limit, *output).await?;
+        }
         Command::Tables(shown) => commands::show::resources(connection, "tables", shown).await?,
         Command::Databases(shown) => commands::show::resources(connection, "databases", shown).await?,
         Command::Queries(shown) => commands::show::resources(connection, "queries", shown).await?,

@@ -142,6 +142,7 @@ async fn what_is_there_is_shown_to_people_and_to_scripts() {
         (&["status"], &["latest_event", "every_event", STREAM_ID]),
         (&["streams", "list"], &["events", STREAM_ID]),
         (&["streams", "show", "events"], &[STREAM_ID, "json"]),
+        (&["streams", "sample", "events"], &["\"value\": \"one\"", "application/json"]),
         (&["tables", "list"], &["latest_event", "every_event", "append"]),
         (&["tables", "show", "latest_event"], &["version", "order_by"]),
         (&["databases", "list"], &["events"]),

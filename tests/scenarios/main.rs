@@ -22,6 +22,7 @@ mod group;
 mod kills;
 mod outages;
 mod purchases;
+mod sampling;
 mod secrets;
 mod sending;
 mod service;

@@ -2,6 +2,7 @@
 
 pub(crate) mod apply;
 pub(crate) mod keys;
+pub(crate) mod sample;
 pub(crate) mod send;
 pub(crate) mod show;
 pub(crate) mod sql;

@@ -11,6 +11,7 @@
 mod context;
 mod error;
 mod handler;
+mod newest;
 
 use std::sync::Arc;
 
@@ -21,7 +22,7 @@ use utoipa_axum::routes;
 
 pub use context::AdminContext;
 
-use handler::{apply, keys, oauth2, resources, status, tokens};
+use handler::{apply, keys, oauth2, resources, sample, status, tokens};
 
 /// The routes of admin with their description, to be merged with others' before
 /// [`with_common_layers`](freshet_http::with_common_layers).
@@ -36,6 +37,7 @@ pub fn admin_routes(context: Arc<AdminContext>) -> OpenApiRouter {
         .routes(routes!(keys::drop_previous))
         .routes(routes!(tokens::issue))
         .routes(routes!(oauth2::token))
+        .routes(routes!(sample::sample))
         .routes(routes!(status::status))
         .with_state(context)
 }

@@ -148,7 +148,7 @@ async fn partitions(
 }
 
 /// The partitions that a stream's records lie in.
-fn partitions_of(context: &AdminContext, tenant: &TenantId, stream: &Stream) -> BTreeSet<u32> {
+pub(super) fn partitions_of(context: &AdminContext, tenant: &TenantId, stream: &Stream) -> BTreeSet<u32> {
     let partitions = context.queue.partitions();
     // More shards than partitions lie in the same ones again.
     (0..stream.definition.shards.min(partitions))

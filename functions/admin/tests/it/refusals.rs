@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Setup, orders_table};
 
-const CALLS: [(Method, &str); 13] = [
+const CALLS: [(Method, &str); 14] = [
     (Method::GET, "/admin/v0/streams"),
     (Method::GET, "/admin/v0/streams/orders"),
     (Method::PUT, "/admin/v0/streams/orders"),
@@ -20,6 +20,7 @@ const CALLS: [(Method, &str); 13] = [
     (Method::DELETE, "/admin/v0/api-keys/ops"),
     (Method::POST, "/admin/v0/api-keys/ops/rotate"),
     (Method::DELETE, "/admin/v0/api-keys/ops/previous-secret"),
+    (Method::GET, "/admin/v0/streams/orders/sample"),
     (Method::GET, "/admin/v0/status"),
 ];
 
@@ -82,6 +83,10 @@ async fn an_admin_sees_its_own_tenant_only() {
         assert_eq!(other.get(&format!("/admin/v0/{kind}")).await.body, json!({"data": []}));
         let shown = other.get(&format!("/admin/v0/{kind}/orders")).await;
         assert_eq!(shown.status, StatusCode::NOT_FOUND);
+    }
+    for stream in ["orders", "is-2hzqsgX1E"] {
+        let sampled = other.get(&format!("/admin/v0/streams/{stream}/sample")).await;
+        assert_eq!(sampled.status, StatusCode::NOT_FOUND);
     }
     let refused = other.put("/admin/v0/tables/orders", &orders_table()).await;
     assert_eq!(refused.body["errors"][0]["message"], "there is no stream orders");
@@ -183,6 +188,7 @@ async fn health_and_description_need_no_token() {
             "/admin/v0/api-keys/{name}/rotate",
             "/admin/v0/apply",
             "/admin/v0/status",
+            "/admin/v0/streams/{name}/sample",
             "/admin/v0/{kind}",
             "/admin/v0/{kind}/{name}",
             "/api/v0/admin/api-keys/{key-id}/tokens",
