@@ -16,7 +16,7 @@ const MAX_VALUE_BYTES: u64 = 1 << 20;
 /// Most bytes by which a value exceeds the longest of a call's arguments: a join may repeat it for each row of a batch.
 const MAX_ADDED_TO_VALUE_BYTES: u64 = 64 << 10;
 /// Most bytes of a value that is made of constants: it is copied with the plan, and for each row it goes to.
-pub(crate) const MAX_CONSTANT_BYTES: u64 = 16 << 10;
+pub(crate) const MAX_CONSTANT_BYTES: u64 = freshet_sql::MAX_CONSTANT_BYTES as u64;
 /// Most bytes by which what a call makes for one batch of rows exceeds the largest of its arguments.
 const MAX_ADDED_BYTES: u64 = 16 << 20;
 /// Bytes that are made at once; a batch that may come to more is taken in slices of its rows.

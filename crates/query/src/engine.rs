@@ -15,6 +15,8 @@ use datafusion::logical_expr::LogicalPlanBuilder;
 use datafusion::logical_expr::planner::ExprPlanner;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
+use datafusion::sql::parser::Statement;
+use datafusion::sql::sqlparser;
 use futures::StreamExt;
 use jiff::Timestamp;
 use tokio::runtime::Runtime;
@@ -22,6 +24,7 @@ use tokio::runtime::Runtime;
 use crate::answer::{AnswerWriter, ResultColumn, Statistics};
 use crate::cells::type_name;
 use crate::concatenation::ConcatenationPlanner;
+use crate::error::too_complex;
 use crate::growth::{refuse_growth, refuse_large_rows, rows_at_once};
 use crate::held::{holding, pass_on};
 use crate::interrupt::{Interrupt, interruptible};
@@ -62,7 +65,7 @@ pub struct Query {
     pub select: Select,
     /// The values of its parameters.
     pub parameters: Parameters,
-    /// The tables that it names ([`Select::find_tables`]); it can read no other.
+    /// The tables that it names ([`find_tables`](crate::find_tables)); it can read no other.
     pub tables: Vec<QueryTable>,
     /// Most rows of the answer, up to [`MAX_ROWS`].
     pub limit: usize,
@@ -105,7 +108,7 @@ impl QueryEngine {
     /// `permit` is dropped when the last of it has ended.
     ///
     /// # Errors
-    /// Any of [`QueryError`]'s variants but those of [`parse_select`](crate::parse_select).
+    /// Any of [`QueryError`]'s variants.
     pub async fn run<P: Send + Sync + 'static>(&self, query: Query, permit: P) -> Result<Answer, QueryError> {
         let started = Instant::now();
         let timeout = query.timeout;
@@ -203,12 +206,12 @@ async fn run(
     let spellings = spellings(&query.tables);
     let explain = |error| QueryError::of(error, &spellings);
     let session = with_tables(session, &query.tables, &spellings).map_err(explain)?;
-    let statement = query.select.statement(&spellings)?;
+    let statement = statement(&query.select, &spellings)?;
     let plan = session.statement_to_plan(statement).await.map_err(explain)?;
     let nothing_else = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
     nothing_else.verify_plan(&plan).map_err(explain)?;
     if plan.schema().fields().len() > MAX_COLUMNS {
-        return Err(QueryError::TooComplex { what: format!("its result has more than {MAX_COLUMNS} columns") });
+        return Err(too_complex(format!("its result has more than {MAX_COLUMNS} columns")));
     }
     let plan = functions::bound(plan, &session).map_err(explain)?;
     refuse_growth(&plan)?;
@@ -241,6 +244,12 @@ async fn run(
     measure(physical.as_ref(), &mut statistics);
     statistics.elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     writer.finish(query.as_of, &statistics)
+}
+
+/// The statement to plan, its quoted names in the spelling under which the tables are planned.
+fn statement(select: &Select, spellings: &Spellings) -> Result<Statement, QueryError> {
+    let query = select.query(|name| spellings.planned(name))?;
+    Ok(Statement::Statement(Box::new(sqlparser::ast::Statement::Query(query))))
 }
 
 fn with_tables(

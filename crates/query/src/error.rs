@@ -1,57 +1,20 @@
 //! Why a query has no answer.
 
-use std::fmt;
 use std::time::Duration;
 
 use arrow::error::ArrowError;
 use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
+use freshet_sql::{SqlError, capped, in_one_line};
 
 use crate::names::{Spellings, nearest};
-
-/// Longest text of `DataFusion`'s or of the caller that an error repeats, in characters.
-const SHOWN: usize = 400;
-
-/// A place in a query's text, both from 1; the column counts characters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Position {
-    /// From 1.
-    pub line: u64,
-    /// From 1, in characters.
-    pub column: u64,
-}
-
-impl fmt::Display for Position {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}, column {}", self.line, self.column)
-    }
-}
 
 /// Why a query has no answer. Messages are for the one who wrote the query; sources are for the log only.
 #[derive(Debug, thiserror::Error)]
 pub enum QueryError {
-    /// The text is no SELECT, or more than one statement.
-    #[error("{found} at {position}: write exactly one SELECT (WITH and set operations of SELECTs are allowed)")]
-    NotOneSelect {
-        /// What stands there instead, for people.
-        found: String,
-        /// Where.
-        position: Position,
-    },
-    /// The text is no SQL.
-    #[error("{message} at {position}")]
-    Syntax {
-        /// What the parser met and what it expected.
-        message: String,
-        /// Where.
-        position: Position,
-    },
-    /// The text is longer, deeper or grows larger than what is read.
-    #[error("the query is too complex: {what}")]
-    TooComplex {
-        /// The limit, and what to do.
-        what: String,
-    },
+    /// The text is no SELECT, or too complex a one, or its parameters don't fit.
+    #[error(transparent)]
+    Sql(#[from] SqlError),
     /// The database has no table of this name.
     #[error("unknown table {name:?}{}", hint(nearest.as_deref()))]
     UnknownTable {
@@ -67,12 +30,6 @@ pub enum QueryError {
         name: String,
         /// The column that was probably meant.
         nearest: Option<String>,
-    },
-    /// A parameter is missing, superfluous or of the wrong kind.
-    #[error("{message}")]
-    Parameter {
-        /// Which, and what would be right.
-        message: String,
     },
     /// The SELECT can't be planned: an unknown function, types that don't fit, a column that isn't grouped.
     #[error("{message}")]
@@ -246,21 +203,11 @@ fn meaning_of_schema(error: &SchemaError) -> Meaning {
     }
 }
 
-/// One line, without the backtrace, of bounded length, beginning in lower case as our own messages do.
-pub(crate) fn shown(message: &str) -> String {
-    let message = message.split(DataFusionError::BACK_TRACE_SEP).next().unwrap_or_default();
-    let words: Vec<&str> = message.split_whitespace().collect();
-    let line = words.join(" ");
-    let mut characters = line.trim_end_matches('.').chars();
-    let first = characters.next().map(|first| first.to_ascii_lowercase());
-    capped(&first.into_iter().chain(characters).collect::<String>())
+/// A message of `DataFusion`'s, without the backtrace.
+fn shown(message: &str) -> String {
+    in_one_line(message.split(DataFusionError::BACK_TRACE_SEP).next().unwrap_or_default())
 }
 
-/// A text of the caller's, of bounded length.
-pub(crate) fn capped(text: &str) -> String {
-    let mut shown: String = text.chars().take(SHOWN).collect();
-    if shown.len() < text.len() {
-        shown.push('…');
-    }
-    shown
+pub(crate) fn too_complex(what: String) -> QueryError {
+    SqlError::TooComplex { what }.into()
 }

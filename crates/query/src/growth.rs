@@ -11,8 +11,8 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 
 use crate::QueryError;
 use crate::bounded::bytes_of_constant;
+use crate::error::too_complex;
 use crate::functions::grows;
-use crate::select::too_complex;
 
 /// Most parts of an expression, names of columns counted as what they stand for: optimizing one that large takes about
 /// half a second.

@@ -1,7 +1,7 @@
 //! SQL over a database: one SELECT, bounded in every respect, answered as JSON.
 //!
 //! The way of a query: [`parse_select`] refuses everything but one SELECT, with the line and column of what is wrong,
-//! and says which [tables](Select::tables) it names; the caller opens those and hands them to [`QueryEngine::run`],
+//! and says which tables it names; the caller [finds](find_tables) and opens those and hands them to [`QueryEngine::run`],
 //! which binds the [`Parameters`] as values, plans with `DataFusion`, and writes the rows as they come into the body of
 //! the [`Answer`].
 //!
@@ -27,19 +27,16 @@ mod engine;
 mod error;
 mod functions;
 mod growth;
-mod guard;
 mod held;
 mod interrupt;
 mod names;
-mod nesting;
 mod parameters;
 mod scalar;
-mod select;
 mod tables;
 
 pub use answer::Answer;
 pub use engine::{EngineSettings, MAX_ROWS, Query, QueryEngine};
-pub use error::{Position, QueryError};
+pub use error::QueryError;
+pub use freshet_sql::{MAX_SQL_BYTES, Position, Select, SqlError, parse_select};
 pub use parameters::{ParameterValue, Parameters};
-pub use select::{MAX_SQL_BYTES, Select, parse_select};
-pub use tables::{QueryTable, TableColumn};
+pub use tables::{QueryTable, TableColumn, find_tables};

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::QueryError;
-use crate::error::capped;
+use freshet_sql::capped;
 
 /// How the names of a query's tables and columns are spelt, in the tables and in the plan.
 ///
@@ -75,15 +75,10 @@ pub(crate) fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>)
     if given.len() > LONGEST_SLIP { None } else { freshet_model::nearest(given, known) }
 }
 
-/// Which of the `known` tables a query means by `name`, as [`Select::tables`](crate::Select::tables) gives it: the one of
-/// this spelling, else the only one of it in another case.
+/// Which of the `known` tables a query means by `name`.
 pub(crate) fn find_table<'a>(name: &str, known: &'a [String]) -> Result<&'a String, QueryError> {
-    if let Some(exact) = known.iter().find(|known| *known == name) {
-        return Ok(exact);
-    }
-    let mut ignoring_case = known.iter().filter(|known| known.to_ascii_lowercase() == name);
-    if let (Some(only), None) = (ignoring_case.next(), ignoring_case.next()) {
-        return Ok(only);
+    if let Some(found) = freshet_sql::find_table(name, known) {
+        return Ok(found);
     }
     let last_part = name.rsplit('.').next().unwrap_or(name);
     let nearest = nearest(last_part, known.iter().map(String::as_str)).map(str::to_owned);
@@ -115,13 +110,8 @@ mod tests {
     }
 
     #[test]
-    fn a_table_is_found_whatever_its_case_unless_two_differ_by_it() {
-        let known = ["Orders", "people", "People", "Visits"].map(str::to_owned);
-        assert_eq!(find_table("orders", &known).unwrap(), "Orders");
-        assert_eq!(find_table("Orders", &known).unwrap(), "Orders");
-        assert_eq!(find_table("people", &known).unwrap(), "people");
-        assert_eq!(find_table("People", &known).unwrap(), "People");
-        assert!(find_table("PEOPLE", &known).is_err());
+    fn an_unknown_table_is_told_with_the_nearest() {
+        let known = ["Orders", "people"].map(str::to_owned);
         let unknown = find_table("retail.order", &known).unwrap_err();
         assert_eq!(unknown.to_string(), "unknown table \"retail.order\"; did you mean \"Orders\"?");
     }

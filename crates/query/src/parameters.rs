@@ -8,13 +8,14 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::expr::Placeholder;
 use datafusion::logical_expr::{Expr, LogicalPlan};
+use freshet_sql::capped;
 use serde_json::value::RawValue;
 
-use crate::QueryError;
 use crate::bounded::MAX_CONSTANT_BYTES;
-use crate::error::{capped, hint};
+use crate::error::hint;
 use crate::names::nearest;
 use crate::scalar::scalar;
+use crate::{QueryError, SqlError};
 
 /// A value as JSON has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +49,7 @@ impl Parameters {
     /// Reads an array of positional or an object of named values.
     ///
     /// # Errors
-    /// [`QueryError::Parameter`]: it is neither, or a value is itself an array or an object.
+    /// [`SqlError::Parameter`]: it is neither, or a value is itself an array or an object.
     pub fn read(json: &RawValue) -> Result<Self, QueryError> {
         let text = json.get().trim_start();
         let malformed =
@@ -128,7 +129,7 @@ impl Parameters {
 pub(crate) type BoundPlan = Result<LogicalPlan, DataFusionError>;
 
 fn wrong(message: impl Into<String>) -> QueryError {
-    QueryError::Parameter { message: message.into() }
+    SqlError::Parameter { message: message.into() }.into()
 }
 
 fn read_value(name: &str, json: &RawValue) -> Result<ParameterValue, QueryError> {

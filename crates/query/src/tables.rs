@@ -55,18 +55,16 @@ impl fmt::Debug for QueryTable {
     }
 }
 
-impl Select {
-    /// Which of the `known` tables the query reads, each once.
-    ///
-    /// # Errors
-    /// [`QueryError::UnknownTable`] with the nearest known name.
-    pub fn find_tables<'a>(&self, known: &'a [String]) -> Result<Vec<&'a String>, QueryError> {
-        let mut found: Vec<&String> =
-            self.tables().iter().map(|name| find_table(name, known)).collect::<Result<_, _>>()?;
-        found.sort_unstable();
-        found.dedup();
-        Ok(found)
-    }
+/// Which of the `known` tables a query reads, each once.
+///
+/// # Errors
+/// [`QueryError::UnknownTable`] with the nearest known name.
+pub fn find_tables<'a>(select: &Select, known: &'a [String]) -> Result<Vec<&'a String>, QueryError> {
+    let mut found: Vec<&String> =
+        select.tables().iter().map(|name| find_table(name, known)).collect::<Result<_, _>>()?;
+    found.sort_unstable();
+    found.dedup();
+    Ok(found)
 }
 
 pub(crate) fn spellings(tables: &[QueryTable]) -> Spellings {

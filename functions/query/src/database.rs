@@ -7,7 +7,7 @@ use freshet_decode::{failed_schema, table_schema};
 use freshet_http::Problem;
 use freshet_model::{ColumnType, INTERNAL_COLUMNS, ResourceName, TableDefinition, TenantId};
 use freshet_platform::{failed_table_path, table_path};
-use freshet_query::{QueryTable, Select, TableColumn};
+use freshet_query::{QueryTable, Select, TableColumn, find_tables};
 use freshet_table::{Table, TableError, Tables};
 use futures::future::try_join_all;
 
@@ -32,7 +32,7 @@ pub(crate) fn named_tables(
     let tables = catalog.tables_of_database(database.as_str());
     let of_table = |table: &Arc<CatalogTable>| [table.name.to_string(), table.name.failed()];
     let known: Vec<String> = tables.iter().flat_map(of_table).collect();
-    let named = select.find_tables(&known).map_err(|refusal| error::of_query(&refusal))?;
+    let named = find_tables(select, &known).map_err(|refusal| error::of_query(&refusal))?;
     let mut found = Vec::with_capacity(named.len());
     for table in tables {
         let [rows, failed] = of_table(table);

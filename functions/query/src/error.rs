@@ -37,12 +37,9 @@ pub(crate) fn of_table(error: &TableError) -> Problem {
 pub(crate) fn of_query(error: &QueryError) -> Problem {
     let detail = error.to_string();
     match error {
-        QueryError::NotOneSelect { .. }
-        | QueryError::Syntax { .. }
-        | QueryError::TooComplex { .. }
+        QueryError::Sql(_)
         | QueryError::UnknownTable { .. }
         | QueryError::UnknownColumn { .. }
-        | QueryError::Parameter { .. }
         | QueryError::Invalid { .. }
         | QueryError::Data { .. } => Problem::bad_request(detail),
         QueryError::Timeout { .. } => Problem::timeout(detail),

@@ -127,5 +127,5 @@ async fn parse(sql: String, admitted: Admitted) -> Result<(Select, Admitted), Pr
         tracing::error!(panicked = error.is_panic(), "parsing a query failed");
         Problem::internal()
     })?;
-    Ok((select.map_err(|refusal| error::of_query(&refusal))?, admitted))
+    Ok((select.map_err(|refusal| error::of_query(&refusal.into()))?, admitted))
 }

@@ -12,7 +12,7 @@ use datafusion::catalog::streaming::StreamingTable;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
-use freshet_query::{EngineSettings, Parameters, Query, QueryEngine, QueryError, QueryTable, parse_select};
+use freshet_query::{EngineSettings, Parameters, Query, QueryEngine, QueryError, QueryTable, SqlError, parse_select};
 use rstest::rstest;
 use serde_json::json;
 
@@ -227,7 +227,7 @@ fn columns(count: usize, expression: impl Fn(usize) -> String) -> String {
 #[tokio::test]
 async fn a_query_of_too_large_rows_is_refused(#[case] sql: String) {
     let refusal = shop().refusal(&sql).await;
-    assert!(matches!(refusal, QueryError::TooComplex { .. }), "{refusal:?}");
+    assert!(matches!(refusal, QueryError::Sql(SqlError::TooComplex { .. })), "{refusal:?}");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Values beside the text.
 
-use freshet_query::QueryError;
+use freshet_query::{QueryError, SqlError};
 use rstest::rstest;
 use serde_json::json;
 
@@ -121,6 +121,6 @@ async fn a_value_keeps_its_kind(#[case] sql: &str, #[case] parameters: &str, #[c
 #[tokio::test]
 async fn a_wrong_parameter_is_told(#[case] sql: &str, #[case] parameters: &str, #[case] told: &str) {
     let refusal = shop().refusal_with(sql, parameters).await;
-    assert!(matches!(refusal, QueryError::Parameter { .. }), "{refusal:?}");
+    assert!(matches!(refusal, QueryError::Sql(SqlError::Parameter { .. })), "{refusal:?}");
     assert_eq!(refusal.to_string(), told);
 }

@@ -11,7 +11,7 @@ use arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
 use freshet_query::{
-    EngineSettings, Parameters, Query, QueryEngine, QueryError, QueryTable, TableColumn, parse_select,
+    EngineSettings, Parameters, Query, QueryEngine, QueryError, QueryTable, TableColumn, find_tables, parse_select,
 };
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -108,7 +108,7 @@ impl Shop {
     pub(crate) async fn ask_with(&self, sql: &str, parameters: &str) -> Result<Value, QueryError> {
         let select = parse_select(sql)?;
         let known: Vec<String> = self.tables.iter().map(|table| table.name.clone()).collect();
-        let named = select.find_tables(&known)?;
+        let named = find_tables(&select, &known)?;
         let tables = self.tables.iter().filter(|table| named.contains(&&table.name)).cloned().collect();
         let parameters = Parameters::read(&RawValue::from_string(parameters.to_owned()).unwrap())?;
         let as_of = "2026-06-14T00:24:16Z".parse().unwrap();

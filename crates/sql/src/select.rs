@@ -2,23 +2,23 @@
 
 use std::collections::BTreeSet;
 
-use datafusion::sql::parser::Statement as PlannableStatement;
-use datafusion::sql::sqlparser::ast::{Query, SetExpr, Statement};
-use datafusion::sql::sqlparser::dialect::GenericDialect;
-use datafusion::sql::sqlparser::keywords::Keyword;
-use datafusion::sql::sqlparser::parser::{Parser, ParserError};
-use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
+use sqlparser::ast::{Query, SetExpr};
+use sqlparser::dialect::GenericDialect;
+use sqlparser::keywords::Keyword;
+use sqlparser::parser::{Parser, ParserError};
+use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
-use crate::QueryError;
-use crate::bounded::MAX_CONSTANT_BYTES;
-use crate::error::{Position, capped, shown};
+use crate::SqlError;
+use crate::error::{Position, capped, in_one_line};
 use crate::guard::{MAX_NESTING, MAX_OPERATORS, operators, survey};
-use crate::names::Spellings;
 use crate::nesting::refuse_deep_brackets;
 
 /// Longest text of a query in bytes: what generated queries with thousands of values need, and what the parser reads
 /// in milliseconds.
 pub const MAX_SQL_BYTES: usize = 100_000;
+
+/// Most bytes of one constant: it is copied with the plan, and for each row it goes to.
+pub const MAX_CONSTANT_BYTES: usize = 16 << 10;
 
 /// The dialect: what most engines understand, with `"quoted names"`, `$1`, `?` and `$name`.
 const DIALECT: GenericDialect = GenericDialect {};
@@ -34,15 +34,15 @@ pub struct Select {
 /// Reads a text as exactly one SELECT; WITH, set operations of SELECTs and a last semicolon are allowed.
 ///
 /// # Errors
-/// [`QueryError::NotOneSelect`], [`QueryError::Syntax`], [`QueryError::TooComplex`], or [`QueryError::Parameter`] for a
-/// placeholder that is neither `?`, `$1` nor `$name`.
-pub fn parse_select(sql: &str) -> Result<Select, QueryError> {
+/// Any of [`SqlError`]'s variants; [`SqlError::Parameter`] is for a placeholder that is neither `?`, `$1` nor `$name`.
+pub fn parse_select(sql: &str) -> Result<Select, SqlError> {
     if sql.len() > MAX_SQL_BYTES {
         return Err(too_complex(format!("its text has more than {MAX_SQL_BYTES} bytes")));
     }
-    let mut tokens = Tokenizer::new(&DIALECT, sql)
-        .tokenize_with_location()
-        .map_err(|error| QueryError::Syntax { message: shown(&error.message), position: position(error.location) })?;
+    let mut tokens = Tokenizer::new(&DIALECT, sql).tokenize_with_location().map_err(|error| SqlError::Syntax {
+        message: in_one_line(&error.message),
+        position: position(error.location),
+    })?;
     let operators = operators(&tokens);
     if operators > MAX_OPERATORS {
         return Err(too_complex(format!(
@@ -66,23 +66,27 @@ impl Select {
         &self.tables
     }
 
-    /// The names of its parameters, without the `$`.
-    pub(crate) fn placeholders(&self) -> &BTreeSet<String> {
+    /// The names of its parameters, without the `$`: words, or numbers from 1. The marks `?` are numbered as they come.
+    #[must_use]
+    pub fn placeholders(&self) -> &BTreeSet<String> {
         &self.placeholders
     }
 
-    /// The statement to plan, its quoted names in the spelling under which the tables are planned.
-    pub(crate) fn statement(&self, spellings: &Spellings) -> Result<PlannableStatement, QueryError> {
+    /// Its syntax tree, the quoted names for which `respelt` has another spelling in that one.
+    ///
+    /// # Errors
+    /// None that [`parse_select`] would not have met.
+    pub fn query<'n>(&self, respelt: impl Fn(&str) -> Option<&'n str>) -> Result<Box<Query>, SqlError> {
         let mut tokens = self.tokens.clone();
         for token in &mut tokens {
             if let Token::Word(word) = &mut token.token
                 && word.quote_style.is_some()
-                && let Some(planned) = spellings.planned(&word.value)
+                && let Some(spelling) = respelt(&word.value)
             {
-                word.value = planned.to_owned();
+                word.value = spelling.to_owned();
             }
         }
-        Ok(PlannableStatement::Statement(Box::new(Statement::Query(parse(tokens)?))))
+        parse(tokens)
     }
 }
 
@@ -90,8 +94,8 @@ pub(crate) fn position(location: Location) -> Position {
     Position { line: location.line.max(1), column: location.column.max(1) }
 }
 
-pub(crate) fn too_complex(what: String) -> QueryError {
-    QueryError::TooComplex { what }
+pub(crate) fn too_complex(what: String) -> SqlError {
+    SqlError::TooComplex { what }
 }
 
 fn meaningful(tokens: &[TokenWithSpan]) -> impl Iterator<Item = &TokenWithSpan> {
@@ -100,7 +104,7 @@ fn meaningful(tokens: &[TokenWithSpan]) -> impl Iterator<Item = &TokenWithSpan> 
 
 /// The statement must begin as a SELECT does, and nothing may follow its semicolon. What the parser would say of another
 /// statement would be about that statement's grammar.
-fn refuse_other_statements(tokens: &[TokenWithSpan]) -> Result<(), QueryError> {
+fn refuse_other_statements(tokens: &[TokenWithSpan]) -> Result<(), SqlError> {
     let Some(first) = meaningful(tokens).find(|token| token.token != Token::LParen) else {
         return Err(not_one_select("nothing", Location::new(1, 1)));
     };
@@ -119,8 +123,8 @@ fn refuse_other_statements(tokens: &[TokenWithSpan]) -> Result<(), QueryError> {
 }
 
 /// A constant is copied with the plan, as often as what it stands in.
-fn refuse_long_texts(tokens: &[TokenWithSpan]) -> Result<(), QueryError> {
-    let is_long = |token: &&TokenWithSpan| token.token.to_string().len() as u64 > MAX_CONSTANT_BYTES;
+fn refuse_long_texts(tokens: &[TokenWithSpan]) -> Result<(), SqlError> {
+    let is_long = |token: &&TokenWithSpan| token.token.to_string().len() > MAX_CONSTANT_BYTES;
     match tokens.iter().filter(|token| !matches!(token.token, Token::Whitespace(_))).find(is_long) {
         Some(long) => Err(too_complex(format!(
             "the text at {} has more than {MAX_CONSTANT_BYTES} bytes",
@@ -130,12 +134,12 @@ fn refuse_long_texts(tokens: &[TokenWithSpan]) -> Result<(), QueryError> {
     }
 }
 
-fn not_one_select(found: &str, location: Location) -> QueryError {
-    QueryError::NotOneSelect { found: format!("found {}", capped(found)), position: position(location) }
+fn not_one_select(found: &str, location: Location) -> SqlError {
+    SqlError::NotOneSelect { found: format!("found {}", capped(found)), position: position(location) }
 }
 
 /// What is planned is a SELECT, or set operations of such; VALUES, TABLE and what changes data are no SELECT.
-fn refuse_other_bodies(query: &Query, tokens: &[TokenWithSpan]) -> Result<(), QueryError> {
+fn refuse_other_bodies(query: &Query, tokens: &[TokenWithSpan]) -> Result<(), SqlError> {
     let mut bodies = vec![query.body.as_ref()];
     while let Some(body) = bodies.pop() {
         let found = match body {
@@ -170,7 +174,7 @@ pub(crate) fn location_of_word(tokens: &[TokenWithSpan], keyword: &str) -> Locat
 }
 
 /// Gives every `?` its number, in the order of the text, and lists what parameters there are.
-fn number_placeholders(tokens: &mut [TokenWithSpan]) -> Result<BTreeSet<String>, QueryError> {
+fn number_placeholders(tokens: &mut [TokenWithSpan]) -> Result<BTreeSet<String>, SqlError> {
     let mut placeholders = BTreeSet::new();
     let mut question_marks = 0_usize;
     for token in tokens {
@@ -180,7 +184,7 @@ fn number_placeholders(tokens: &mut [TokenWithSpan]) -> Result<BTreeSet<String>,
             *text = format!("${question_marks}");
         }
         let name =
-            text.strip_prefix('$').filter(|name| is_parameter_name(name)).ok_or_else(|| QueryError::Parameter {
+            text.strip_prefix('$').filter(|name| is_parameter_name(name)).ok_or_else(|| SqlError::Parameter {
                 message: format!(
                     "{} at {} is no parameter: write ? or $1 for positional ones, $name for named ones",
                     capped(text),
@@ -190,14 +194,14 @@ fn number_placeholders(tokens: &mut [TokenWithSpan]) -> Result<BTreeSet<String>,
         placeholders.insert(name.to_owned());
     }
     if question_marks > 0 && placeholders.len() > question_marks {
-        return Err(QueryError::Parameter {
+        return Err(SqlError::Parameter {
             message: "the query mixes ? with parameters of another form: write all of them as ?, or as $1, or as $name"
                 .to_owned(),
         });
     }
     let numbered = placeholders.iter().filter(|name| name.parse::<u32>().is_ok()).count();
     if numbered > 0 && numbered < placeholders.len() {
-        return Err(QueryError::Parameter {
+        return Err(SqlError::Parameter {
             message: "the query mixes positional and named parameters: write all of them as $1 or all of them as $name"
                 .to_owned(),
         });
@@ -213,14 +217,14 @@ fn is_parameter_name(name: &str) -> bool {
     !name.is_empty() && (number || word)
 }
 
-fn parse(tokens: Vec<TokenWithSpan>) -> Result<Box<Query>, QueryError> {
+fn parse(tokens: Vec<TokenWithSpan>) -> Result<Box<Query>, SqlError> {
     let end = meaningful(&tokens).last().map_or(Location::new(1, 1), |token| token.span.end);
     let mut parser = Parser::new(&DIALECT).with_recursion_limit(MAX_NESTING).with_tokens_with_locations(tokens);
     let query = parser.parse_query().map_err(|error| refused(error, end))?;
     while parser.consume_token(&Token::SemiColon) {}
     match parser.peek_token() {
         TokenWithSpan { token: Token::EOF, .. } => Ok(query),
-        rest => Err(QueryError::Syntax {
+        rest => Err(SqlError::Syntax {
             message: format!("expected the end of the query, found {}", capped(&rest.token.to_string())),
             position: position(rest.span.start),
         }),
@@ -228,12 +232,12 @@ fn parse(tokens: Vec<TokenWithSpan>) -> Result<Box<Query>, QueryError> {
 }
 
 /// What the parser says; where it tells no place, it met the end.
-fn refused(error: ParserError, end: Location) -> QueryError {
+fn refused(error: ParserError, end: Location) -> SqlError {
     match error {
         ParserError::RecursionLimitExceeded => too_complex(format!("it is nested deeper than {MAX_NESTING} levels")),
         ParserError::ParserError(text) | ParserError::TokenizerError(text) => {
             let (message, place) = split_place(&text).unwrap_or((&text, position(end)));
-            QueryError::Syntax { message: shown(message), position: place }
+            SqlError::Syntax { message: in_one_line(message), position: place }
         }
     }
 }

@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{
+use sqlparser::ast::{
     Expr, GroupByExpr, GroupByWithModifier, Ident, ObjectName, Query, Select, Statement, TableFactor, Visit, Visitor,
 };
-use datafusion::sql::sqlparser::keywords::Keyword;
-use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan};
+use sqlparser::keywords::Keyword;
+use sqlparser::tokenizer::{Location, Token, TokenWithSpan};
 
-use crate::QueryError;
+use crate::SqlError;
 use crate::error::{Position, capped};
 use crate::select::{location_of_word, position, too_complex};
 
@@ -56,7 +56,7 @@ pub(crate) fn operators(tokens: &[TokenWithSpan]) -> usize {
 }
 
 /// The tables that a query names, after refusing what no SELECT of ours does, and one that grows too large.
-pub(crate) fn survey(query: &Query, tokens: &[TokenWithSpan]) -> Result<Vec<String>, QueryError> {
+pub(crate) fn survey(query: &Query, tokens: &[TokenWithSpan]) -> Result<Vec<String>, SqlError> {
     let mut survey = Survey { tokens, scopes: Vec::new(), tables: BTreeSet::new(), expanded: 0, depth: 0, clauses: 0 };
     if let ControlFlow::Break(refusal) = query.visit(&mut survey) {
         return Err(refusal);
@@ -104,8 +104,8 @@ impl Survey<'_> {
         innermost_first.filter(|(known, _)| known == name).map(|(_, expanded)| *expanded).next()
     }
 
-    fn refuse(&self, keyword: &str) -> ControlFlow<QueryError> {
-        ControlFlow::Break(QueryError::NotOneSelect {
+    fn refuse(&self, keyword: &str) -> ControlFlow<SqlError> {
+        ControlFlow::Break(SqlError::NotOneSelect {
             found: format!("found {keyword}"),
             position: position(location_of_word(self.tokens, keyword)),
         })
@@ -113,10 +113,10 @@ impl Survey<'_> {
 }
 
 impl Visitor for Survey<'_> {
-    type Break = QueryError;
+    type Break = SqlError;
 
     /// A statement within a query is one that changes data, in a WITH.
-    fn pre_visit_statement(&mut self, statement: &Statement) -> ControlFlow<QueryError> {
+    fn pre_visit_statement(&mut self, statement: &Statement) -> ControlFlow<SqlError> {
         self.refuse(match statement {
             Statement::Insert(_) => "INSERT",
             Statement::Update(_) => "UPDATE",
@@ -126,7 +126,7 @@ impl Visitor for Survey<'_> {
         })
     }
 
-    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<QueryError> {
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<SqlError> {
         if !query.locks.is_empty() {
             return self.refuse("FOR");
         }
@@ -150,7 +150,7 @@ impl Visitor for Survey<'_> {
         ControlFlow::Continue(())
     }
 
-    fn post_visit_query(&mut self, query: &Query) -> ControlFlow<QueryError> {
+    fn post_visit_query(&mut self, query: &Query) -> ControlFlow<SqlError> {
         let expanded = self.scopes.pop().map_or(0, |scope| scope.expanded);
         if let Some(outer) = self.scopes.last_mut()
             && let Some((_, name)) = outer.with.iter().find(|(of, _)| std::ptr::eq(*of, query))
@@ -162,7 +162,7 @@ impl Visitor for Survey<'_> {
         ControlFlow::Continue(())
     }
 
-    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<QueryError> {
+    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<SqlError> {
         self.add(1);
         if select.into.is_some() {
             return self.refuse("INTO");
@@ -175,7 +175,7 @@ impl Visitor for Survey<'_> {
         ControlFlow::Continue(())
     }
 
-    fn pre_visit_expr(&mut self, expression: &Expr) -> ControlFlow<QueryError> {
+    fn pre_visit_expr(&mut self, expression: &Expr) -> ControlFlow<SqlError> {
         self.depth += 1;
         self.clauses += usize::from(has_clause(expression));
         if self.clauses > MAX_CLAUSE_NESTING {
@@ -191,24 +191,22 @@ impl Visitor for Survey<'_> {
         )))
     }
 
-    fn post_visit_expr(&mut self, expression: &Expr) -> ControlFlow<QueryError> {
+    fn post_visit_expr(&mut self, expression: &Expr) -> ControlFlow<SqlError> {
         self.depth = self.depth.saturating_sub(1);
         self.clauses = self.clauses.saturating_sub(usize::from(has_clause(expression)));
         ControlFlow::Continue(())
     }
 
-    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<QueryError> {
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<SqlError> {
         match factor {
             TableFactor::Table { name, args: Some(_), .. } | TableFactor::Function { name, .. } => {
                 let function = name.to_string().to_ascii_lowercase();
                 if !TABLE_FUNCTIONS.contains(&function.as_str()) {
-                    let message = format!(
-                        "{} at {} is no function that makes a table; there are {}",
-                        capped(&name.to_string()),
-                        place_of(name),
-                        TABLE_FUNCTIONS.join(" and ")
-                    );
-                    return ControlFlow::Break(QueryError::Invalid { message });
+                    return ControlFlow::Break(SqlError::TableFunction {
+                        name: capped(&name.to_string()),
+                        position: place_of(name),
+                        known: TABLE_FUNCTIONS.join(" and "),
+                    });
                 }
                 self.add(1);
             }

@@ -1,10 +1,10 @@
 //! How deeply a text nests, told from its tokens: some nested constructs take the parser, which tries one reading after
 //! the other, a time that doubles with each level.
 
-use datafusion::sql::sqlparser::keywords::Keyword;
-use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
+use sqlparser::keywords::Keyword;
+use sqlparser::tokenizer::{Token, TokenWithSpan};
 
-use crate::QueryError;
+use crate::SqlError;
 use crate::select::{position, too_complex};
 
 /// Deepest nesting of brackets of any kind.
@@ -22,7 +22,7 @@ enum Bracket {
 }
 
 /// Refuses a text whose brackets nest too deeply.
-pub(crate) fn refuse_deep_brackets(tokens: &[TokenWithSpan]) -> Result<(), QueryError> {
+pub(crate) fn refuse_deep_brackets(tokens: &[TokenWithSpan]) -> Result<(), SqlError> {
     let mut open: Vec<Bracket> = Vec::new();
     let mut before = None;
     for token in tokens {
