@@ -23,7 +23,7 @@ use bytes::Bytes;
 use self::calls::{ATTEMPT_TIMEOUT, Failed, call};
 use self::items::{Attributes, ConditionExpression};
 use crate::window::Window;
-use crate::{Condition, Direction, Item, Key, Page, Query, Store, StoreError, Version, Write, limits};
+use crate::{BatchWrite, Condition, Direction, Item, Key, Page, Query, Store, StoreError, Version, Write, limits};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -175,9 +175,12 @@ impl Store for DynamoStore {
         self.get_in_batches(keys).await
     }
 
-    async fn batch_put(&self, items: Vec<(Key, Bytes)>) -> Result<(), StoreError> {
-        items.iter().try_for_each(|(key, value)| limits::check_put(key, value))?;
-        self.put_in_batches(items).await
+    async fn batch_write(&self, groups: Vec<Vec<BatchWrite>>) -> Result<(), StoreError> {
+        groups.iter().flatten().try_for_each(limits::check_batch_write)?;
+        for group in groups {
+            self.write_in_batches(group).await?;
+        }
+        Ok(())
     }
 
     async fn transact(&self, writes: Vec<Write>) -> Result<(), StoreError> {

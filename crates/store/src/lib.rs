@@ -1,4 +1,4 @@
-//! Ordered items with conditional writes: where definitions, keys, progress and (later) profiles are kept.
+//! Ordered items with conditional writes: where definitions, keys, progress and profiles are kept.
 //!
 //! One trait, [`Store`], with two implementations that pass one conformance suite: [`RedbStore`] in one process and
 //! [`DynamoStore`] on AWS (one table).
@@ -165,6 +165,25 @@ impl Write {
     }
 }
 
+/// One write of a batch: done by itself, whatever lies there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BatchWrite {
+    /// Puts a value.
+    Put(Key, Bytes),
+    /// Removes an item, if it is there.
+    Delete(Key),
+}
+
+impl BatchWrite {
+    /// The item it is about.
+    #[must_use]
+    pub fn key(&self) -> &Key {
+        match self {
+            Self::Put(key, _) | Self::Delete(key) => key,
+        }
+    }
+}
+
 /// Ordered items with conditional writes.
 #[async_trait]
 pub trait Store: Send + Sync + std::fmt::Debug + 'static {
@@ -183,9 +202,11 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     /// The items at many keys, in the order of the keys. Any number of keys; not one snapshot.
     async fn batch_get(&self, keys: &[Key]) -> Result<Vec<Option<Item>>, StoreError>;
 
-    /// Puts many values, each by itself, unconditionally. Any number of items; of two for one key the later stands. On an
-    /// error some may have been written.
-    async fn batch_put(&self, items: Vec<(Key, Bytes)>) -> Result<(), StoreError>;
+    /// Does many writes, each by itself and unconditionally, group after group: no write of a group is done before those of
+    /// the groups before it are durable. Any number of writes; of two of one key the later stands. On an error some
+    /// may have been done: of one group any, of the groups before it all, of those after it none. Doing all of them again
+    /// does no harm.
+    async fn batch_write(&self, groups: Vec<Vec<BatchWrite>>) -> Result<(), StoreError>;
 
     /// Does all of at most [`MAX_TRANSACTION`] writes of different keys, or none. [`StoreError::Conflict`] names the first
     /// key whose condition doesn't hold. No writes at all succeed.

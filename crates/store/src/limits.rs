@@ -4,7 +4,9 @@ use std::collections::HashSet;
 
 use bytes::Bytes;
 
-use crate::{Key, MAX_KEY_BYTES, MAX_TRANSACTION, MAX_TRANSACTION_BYTES, MAX_VALUE_BYTES, Query, StoreError, Write};
+use crate::{
+    BatchWrite, Key, MAX_KEY_BYTES, MAX_TRANSACTION, MAX_TRANSACTION_BYTES, MAX_VALUE_BYTES, Query, StoreError, Write,
+};
 
 /// A key whose parts are not empty and not too long.
 pub(crate) fn check_key(key: &Key) -> Result<(), StoreError> {
@@ -20,6 +22,14 @@ pub(crate) fn check_put(key: &Key, value: &Bytes) -> Result<(), StoreError> {
         return Err(refused(format!("a value has {length} bytes, at most {MAX_VALUE_BYTES} are allowed")));
     }
     Ok(())
+}
+
+/// A write of a batch.
+pub(crate) fn check_batch_write(write: &BatchWrite) -> Result<(), StoreError> {
+    match write {
+        BatchWrite::Put(key, value) => check_put(key, value),
+        BatchWrite::Delete(key) => check_key(key),
+    }
 }
 
 /// A query whose bounds can be keys and whose page can hold something.

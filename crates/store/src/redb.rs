@@ -15,7 +15,7 @@ use tokio::task::JoinError;
 use self::commit::Committer;
 use self::file::DatabaseFile;
 use crate::window::Window;
-use crate::{Condition, Direction, Item, Key, Page, Query, Store, StoreError, Version, Write, limits};
+use crate::{BatchWrite, Condition, Direction, Item, Key, Page, Query, Store, StoreError, Version, Write, limits};
 
 /// (partition, sort) → (version, value). redb orders text by its bytes.
 const ITEMS: TableDefinition<(&str, &str), (u64, &[u8])> = TableDefinition::new("items");
@@ -25,8 +25,10 @@ const LAST_VERSION: &str = "last_version";
 
 /// A page ends once it holds this many bytes of values, as DynamoDB's does.
 const PAGE_BYTES: usize = 1 << 20;
-/// Items of [`Store::batch_put`] written in one transaction, so that other writers get their turn between.
-const BATCH_ITEMS: usize = 1_000;
+/// Writes of [`Store::batch_write`] in one transaction, and bytes of their values: a sync of the disk is worth many writes, and other
+/// writers get their turn between.
+const BATCH_WRITES: usize = 100_000;
+const BATCH_BYTES: usize = 64 << 20;
 
 /// A [`Store`] in a file that one process has open.
 ///
@@ -97,12 +99,12 @@ impl Store for RedbStore {
         .await
     }
 
-    async fn batch_put(&self, items: Vec<(Key, Bytes)>) -> Result<(), StoreError> {
-        items.iter().try_for_each(|(key, value)| limits::check_put(key, value))?;
-        let mut writes =
-            items.into_iter().map(|(key, value)| Write::Put { key, value, condition: Condition::Any }).peekable();
+    async fn batch_write(&self, groups: Vec<Vec<BatchWrite>>) -> Result<(), StoreError> {
+        groups.iter().flatten().try_for_each(limits::check_batch_write)?;
+        // One transaction does several groups at once, which is as good as one after the other.
+        let mut writes = groups.into_iter().flatten().peekable();
         while writes.peek().is_some() {
-            self.write(writes.by_ref().take(BATCH_ITEMS).collect()).await?;
+            self.write(next_transaction(&mut writes)).await?;
         }
         Ok(())
     }
@@ -116,6 +118,25 @@ impl Store for RedbStore {
     async fn ping(&self) -> Result<(), StoreError> {
         self.read(|database| open_items(database).map(|_| ())).await
     }
+}
+
+/// As many writes as one transaction is to do, in the order of their keys: neighbours in the tree are written together.
+fn next_transaction(writes: &mut impl Iterator<Item = BatchWrite>) -> Vec<Write> {
+    let mut transaction = Vec::new();
+    let mut bytes = 0;
+    while transaction.len() < BATCH_WRITES && bytes < BATCH_BYTES {
+        let Some(write) = writes.next() else { break };
+        transaction.push(match write {
+            BatchWrite::Put(key, value) => {
+                bytes += value.len();
+                Write::Put { key, value, condition: Condition::Any }
+            }
+            BatchWrite::Delete(key) => Write::Delete { key, condition: Condition::Any },
+        });
+    }
+    // Stable: of two writes of one key the later stands.
+    transaction.sort_by(|left, right| left.key().cmp(right.key()));
+    transaction
 }
 
 type Items = ReadOnlyTable<(&'static str, &'static str), (u64, &'static [u8])>;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use freshet_access::{Access, NewSecret, SigningKey};
 use freshet_catalog::{Catalog, Precondition};
 use freshet_model::{ApiKeyDefinition, Definition, ResourceKind, Scope, TenantId};
-use freshet_store::{Condition, Item, Key, Page, Query, RedbStore, Store, StoreError, Version, Write};
+use freshet_store::{BatchWrite, Condition, Item, Key, Page, Query, RedbStore, Store, StoreError, Version, Write};
 use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
@@ -109,8 +109,8 @@ impl Store for CutOff {
     async fn batch_get(&self, keys: &[Key]) -> Result<Vec<Option<Item>>, StoreError> {
         self.reached()?.batch_get(keys).await
     }
-    async fn batch_put(&self, items: Vec<(Key, Bytes)>) -> Result<(), StoreError> {
-        self.reached()?.batch_put(items).await
+    async fn batch_write(&self, groups: Vec<Vec<BatchWrite>>) -> Result<(), StoreError> {
+        self.reached()?.batch_write(groups).await
     }
     async fn transact(&self, writes: Vec<Write>) -> Result<(), StoreError> {
         self.reached()?.transact(writes).await

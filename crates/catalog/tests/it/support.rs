@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use bytes::Bytes;
 use freshet_catalog::{Catalog, CatalogError, Precondition, PutOutcome};
 use freshet_model::{Definition, ResourceKind, TenantId};
-use freshet_store::{Condition, Item, Key, Page, Query, RedbStore, Store, StoreError, Version, Write};
+use freshet_store::{BatchWrite, Condition, Item, Key, Page, Query, RedbStore, Store, StoreError, Version, Write};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -127,9 +127,9 @@ impl Store for CutOff {
         self.check()?;
         self.inner.batch_get(keys).await
     }
-    async fn batch_put(&self, items: Vec<(Key, Bytes)>) -> Result<(), StoreError> {
+    async fn batch_write(&self, groups: Vec<Vec<BatchWrite>>) -> Result<(), StoreError> {
         self.check()?;
-        self.inner.batch_put(items).await
+        self.inner.batch_write(groups).await
     }
     async fn transact(&self, writes: Vec<Write>) -> Result<(), StoreError> {
         self.check()?;

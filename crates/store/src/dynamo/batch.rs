@@ -2,19 +2,19 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::types::{KeysAndAttributes, PutRequest, WriteRequest};
+use aws_sdk_dynamodb::types::{DeleteRequest, KeysAndAttributes, PutRequest, WriteRequest};
 use bytes::Bytes;
 use futures::stream::{self, StreamExt, TryStreamExt};
 
 use super::DynamoStore;
 use super::calls::{call, pause_after};
 use super::items;
-use crate::{Item, Key, StoreError};
+use crate::{BatchWrite, Item, Key, StoreError};
 
 /// Most keys of a `BatchGetItem`.
 const GET_KEYS: usize = 100;
 /// Most items of a `BatchWriteItem`.
-const PUT_ITEMS: usize = 25;
+const WRITE_ITEMS: usize = 25;
 /// Requests of one batch that are under way together.
 const CONCURRENCY: usize = 8;
 /// Most requests in a row that brought a batch nothing further.
@@ -63,35 +63,58 @@ impl DynamoStore {
         Ok(found)
     }
 
-    pub(super) async fn put_in_batches(&self, items: Vec<(Key, Bytes)>) -> Result<(), StoreError> {
-        // DynamoDB refuses a request that names a key twice; the later of two stands.
-        let last_of_each_key: HashMap<Key, Bytes> = items.into_iter().collect();
+    pub(super) async fn write_in_batches(&self, group: Vec<BatchWrite>) -> Result<(), StoreError> {
+        // DynamoDB refuses a request that names a key twice; the later of two stands. The order that a map gives is one of
+        // chance, which spreads neighbours, who share a partition, over the requests.
+        let last_of_each_key: HashMap<Key, Option<Bytes>> = group
+            .into_iter()
+            .map(|write| match write {
+                BatchWrite::Put(key, value) => (key, Some(value)),
+                BatchWrite::Delete(key) => (key, None),
+            })
+            .collect();
         let mut requests = Vec::with_capacity(last_of_each_key.len());
         for (key, value) in last_of_each_key {
-            let put = PutRequest::builder()
-                .set_item(Some(items::item_attributes(&key, value, items::new_version())))
-                .build()
-                .map_err(|error| self.malformed(error))?;
-            requests.push(WriteRequest::builder().put_request(put).build());
+            requests.push(self.write_request(&key, value)?);
         }
-        let chunks: Vec<Vec<WriteRequest>> = requests.chunks(PUT_ITEMS).map(<[WriteRequest]>::to_vec).collect();
+        let chunks: Vec<Vec<WriteRequest>> = requests.chunks(WRITE_ITEMS).map(<[WriteRequest]>::to_vec).collect();
         stream::iter(chunks)
-            .map(|chunk| self.put_batch(chunk))
+            .map(|chunk| self.write_batch(chunk))
             .buffer_unordered(CONCURRENCY)
             .try_collect::<Vec<()>>()
             .await?;
         Ok(())
     }
 
-    async fn put_batch(&self, puts: Vec<WriteRequest>) -> Result<(), StoreError> {
-        let mut left = puts;
+    /// A put of a value, or a delete.
+    fn write_request(&self, key: &Key, value: Option<Bytes>) -> Result<WriteRequest, StoreError> {
+        let request = WriteRequest::builder();
+        let request = match value {
+            Some(value) => request.put_request(
+                PutRequest::builder()
+                    .set_item(Some(items::item_attributes(key, value, items::new_version())))
+                    .build()
+                    .map_err(|error| self.malformed(error))?,
+            ),
+            None => request.delete_request(
+                DeleteRequest::builder()
+                    .set_key(Some(items::key_attributes(key)))
+                    .build()
+                    .map_err(|error| self.malformed(error))?,
+            ),
+        };
+        Ok(request.build())
+    }
+
+    async fn write_batch(&self, writes: Vec<WriteRequest>) -> Result<(), StoreError> {
+        let mut left = writes;
         let mut idle_requests = 0;
         while !left.is_empty() {
             let asked = left.len();
             let request = self.client.batch_write_item().request_items(&self.table, left);
             let output = call(|| request.clone().send())
                 .await
-                .map_err(|failed| failed.into_error(self.context("put a batch of items into")))?;
+                .map_err(|failed| failed.into_error(self.context("write a batch of items to")))?;
             left = output.unprocessed_items.unwrap_or_default().remove(&self.table).unwrap_or_default();
             self.pause_for_the_rest(asked, left.len(), &mut idle_requests).await?;
         }

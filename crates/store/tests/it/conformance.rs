@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use Platform::{DynamoDb, Redb};
 use bytes::Bytes;
 use freshet_store::{
-    Condition, Direction, Key, MAX_KEY_BYTES, MAX_TRANSACTION, MAX_TRANSACTION_BYTES, MAX_VALUE_BYTES, Page, Query,
-    Store, StoreError, Version, Write, query_all,
+    BatchWrite, Condition, Direction, Key, MAX_KEY_BYTES, MAX_TRANSACTION, MAX_TRANSACTION_BYTES, MAX_VALUE_BYTES,
+    Page, Query, Store, StoreError, Version, Write, query_all,
 };
 use rstest::rstest;
 
@@ -30,6 +30,10 @@ fn check(sort: &str, condition: Condition) -> Write {
 
 async fn put_any(store: &dyn Store, sort: &str, value: &'static str) -> Version {
     store.put(&key(sort), Bytes::from_static(value.as_bytes()), Condition::Any).await.unwrap()
+}
+
+async fn put_all(store: &dyn Store, items: impl IntoIterator<Item = (Key, Bytes)>) -> Result<(), StoreError> {
+    store.batch_write(vec![items.into_iter().map(|(key, value)| BatchWrite::Put(key, value)).collect()]).await
 }
 
 async fn value_at(store: &dyn Store, sort: &str) -> Option<Bytes> {
@@ -121,7 +125,7 @@ async fn a_version_is_never_used_again_for_its_key(#[values(Redb, DynamoDb)] pla
         store.transact(vec![put("a", "by a transaction", Condition::Absent)]).await.unwrap();
         assert!(seen.insert(store.get(&key("a")).await.unwrap().unwrap().version));
         store.transact(vec![delete("a", Condition::Any)]).await.unwrap();
-        store.batch_put(vec![(key("a"), Bytes::from_static(b"by a batch"))]).await.unwrap();
+        put_all(&*store, [(key("a"), Bytes::from_static(b"by a batch"))]).await.unwrap();
         assert!(seen.insert(store.get(&key("a")).await.unwrap().unwrap().version));
     }
 }
@@ -198,7 +202,7 @@ async fn a_query_goes_through_its_range_in_both_directions(
 ) {
     let store = platform.store().await;
     let keys = ["a", "b", "c", "d", "e"];
-    store.batch_put(keys.map(|sort| (key(sort), Bytes::from_static(b"x"))).to_vec()).await.unwrap();
+    put_all(&*store, keys.map(|sort| (key(sort), Bytes::from_static(b"x")))).await.unwrap();
     for other_partition in ["o", "p\u{0}", "p1", "q"] {
         store.put(&Key::new(other_partition, "c"), Bytes::new(), Condition::Any).await.unwrap();
     }
@@ -244,7 +248,7 @@ async fn a_query_goes_through_its_range_in_both_directions(
 #[tokio::test]
 async fn a_page_begins_after_a_key_whether_it_is_there_or_not(#[values(Redb, DynamoDb)] platform: Platform) {
     let store = platform.store().await;
-    store.batch_put(["b", "d", "f"].map(|sort| (key(sort), Bytes::new())).to_vec()).await.unwrap();
+    put_all(&*store, ["b", "d", "f"].map(|sort| (key(sort), Bytes::new()))).await.unwrap();
     let page = async |direction, after: &str| {
         let range = Query { until: Some("f".to_owned()), from: "b".to_owned(), ..Query::prefix("p", "") };
         let page = store.query(&Query { direction, after: Some(after.to_owned()), ..range }).await.unwrap();
@@ -265,7 +269,7 @@ async fn a_page_begins_after_a_key_whether_it_is_there_or_not(#[values(Redb, Dyn
 async fn a_prefix_query_finds_all_that_begins_with_it(#[values(Redb, DynamoDb)] platform: Platform) {
     let store = platform.store().await;
     let keys = ["table", "table/", "table/a", "table/\u{10ffff}", "table/\u{10ffff}z", "table0", "tablet", "u"];
-    store.batch_put(keys.map(|sort| (key(sort), Bytes::new())).to_vec()).await.unwrap();
+    put_all(&*store, keys.map(|sort| (key(sort), Bytes::new()))).await.unwrap();
     let with_prefix = async |prefix: &str| {
         let items = query_all(&*store, Query { limit: 2, ..Query::prefix("p", prefix) }).await.unwrap();
         items.into_iter().map(|item| item.key.sort).collect::<Vec<_>>()
@@ -321,12 +325,15 @@ async fn what_is_at_a_limit_is_kept_and_what_is_over_it_refused(#[values(Redb, D
         assert_refused(store.put(&bad_key, value(), Condition::Any).await, part);
         assert_refused(store.delete(&bad_key, Condition::Any).await, part);
         assert_refused(store.batch_get(&[key("a"), bad_key.clone()]).await, part);
-        assert_refused(store.batch_put(vec![(key("a"), value()), (bad_key.clone(), value())]).await, part);
+        assert_refused(put_all(&*store, [(key("a"), value()), (bad_key.clone(), value())]).await, part);
+        let delete = BatchWrite::Delete(bad_key.clone());
+        let write = BatchWrite::Put(key("a"), value());
+        assert_refused(store.batch_write(vec![vec![write], vec![delete]]).await, part);
         assert_refused(store.transact(vec![Write::Check { key: bad_key, condition: Condition::Any }]).await, part);
     }
     let part = "a value has 380001 bytes, at most 380000";
     assert_refused(store.put(&key("a"), too_big.clone(), Condition::Any).await, part);
-    assert_refused(store.batch_put(vec![(key("b"), Bytes::new()), (key("a"), too_big.clone())]).await, part);
+    assert_refused(put_all(&*store, [(key("b"), Bytes::new()), (key("a"), too_big.clone())]).await, part);
     let condition = Condition::Any;
     assert_refused(store.transact(vec![Write::Put { key: key("a"), value: too_big, condition }]).await, part);
 
@@ -343,8 +350,8 @@ async fn what_is_at_a_limit_is_kept_and_what_is_over_it_refused(#[values(Redb, D
 #[tokio::test]
 async fn a_page_of_big_values_ends_early_and_goes_on(#[values(Redb, DynamoDb)] platform: Platform) {
     let store = platform.store().await;
-    let items = (0..8).map(|index| (key(&index.to_string()), Bytes::from(vec![index; MAX_VALUE_BYTES]))).collect();
-    store.batch_put(items).await.unwrap();
+    let items = (0..8).map(|index| (key(&index.to_string()), Bytes::from(vec![index; MAX_VALUE_BYTES])));
+    put_all(&*store, items).await.unwrap();
     let query = Query { limit: 1_000, ..Query::prefix("p", "") };
     let page = store.query(&query).await.unwrap();
     assert!((1..8).contains(&page.items.len()), "a page of {} items is as much as 2 MB", page.items.len());
@@ -361,7 +368,7 @@ async fn a_batch_of_any_size_is_put_and_got_in_order(#[values(Redb, DynamoDb)] p
     let items = (0..1_000).step_by(2).map(|index| (key(&index.to_string()), Bytes::from(index.to_string())));
     let mut items: Vec<_> = items.collect();
     items.insert(0, (key("0"), Bytes::from_static(b"the later of two stands")));
-    store.batch_put(items).await.unwrap();
+    put_all(&*store, items).await.unwrap();
     // Backwards, with keys that aren't there between those that are, and two keys twice.
     let mut keys: Vec<_> = (0..1_000).rev().map(|index| key(&index.to_string())).collect();
     keys.extend([key("10"), key("11")]);
@@ -373,7 +380,30 @@ async fn a_batch_of_any_size_is_put_and_got_in_order(#[values(Redb, DynamoDb)] p
         assert_eq!(item.map(|item| (item.key, item.value)), expected);
     }
     assert_eq!(store.batch_get(&[]).await.unwrap(), []);
-    store.batch_put(Vec::new()).await.unwrap();
+    store.batch_write(Vec::new()).await.unwrap();
+    store.batch_write(vec![Vec::new(), Vec::new()]).await.unwrap();
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_batch_puts_and_deletes_and_the_later_of_two_writes_stands(#[values(Redb, DynamoDb)] platform: Platform) {
+    let store = platform.store().await;
+    let puts = |value: &'static str| {
+        let put = move |index: u32| BatchWrite::Put(key(&index.to_string()), Bytes::from_static(value.as_bytes()));
+        (0..60).map(put).collect::<Vec<_>>()
+    };
+    let deletes = |step| (0..60).step_by(step).map(|index| BatchWrite::Delete(key(&index.to_string()))).collect();
+    store.batch_write(vec![puts("first"), deletes(2), puts("second"), deletes(3)]).await.unwrap();
+    for index in 0..60_u32 {
+        let expected = (!index.is_multiple_of(3)).then_some("second");
+        assert_eq!(value_at(&*store, &index.to_string()).await.as_deref(), expected.map(str::as_bytes), "{index}");
+    }
+
+    let delete_and_put = vec![BatchWrite::Delete(key("a")), BatchWrite::Put(key("a"), Bytes::from_static(b"there"))];
+    let put_and_delete = vec![BatchWrite::Put(key("b"), Bytes::from_static(b"x")), BatchWrite::Delete(key("b"))];
+    store.batch_write(vec![delete_and_put, put_and_delete]).await.unwrap();
+    assert_eq!(value_at(&*store, "a").await.unwrap(), "there");
+    assert_eq!(value_at(&*store, "b").await, None);
 }
 
 #[rstest]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
 use bytes::Bytes;
-use freshet_store::{Condition, DynamoSettings, DynamoStore, Key, Query, Store, StoreError, Write};
+use freshet_store::{BatchWrite, Condition, DynamoSettings, DynamoStore, Key, Query, Store, StoreError, Write};
 use freshet_testkit::{MiniStack, free_port, random_name};
 use rstest::rstest;
 
@@ -51,7 +51,7 @@ async fn a_missing_table_is_refused_with_what_to_do() {
         store.delete(&key(), Condition::Any).await.unwrap_err(),
         store.query(&Query::prefix("p", "")).await.unwrap_err(),
         store.batch_get(&[key()]).await.unwrap_err(),
-        store.batch_put(vec![(key(), value())]).await.unwrap_err(),
+        store.batch_write(vec![vec![BatchWrite::Put(key(), value())]]).await.unwrap_err(),
         store.transact(vec![Write::Delete { key: key(), condition: Condition::Any }]).await.unwrap_err(),
     ];
     for refusal in refusals {
@@ -196,7 +196,7 @@ async fn what_a_batch_left_unprocessed_is_asked_for_again() {
     let unwritten = r#"{"UnprocessedItems":{"unprocessed":[{"PutRequest":{"Item":{
         "pk":{"S":"p"},"sk":{"S":"a"},"value":{"B":"dmFsdWU="},"version":{"N":"5"}}}}]}}"#;
     server.fail_next([Fault::Answer(200, unwritten), Fault::Answer(200, unwritten)]);
-    store.batch_put(vec![(key(), value())]).await.unwrap();
+    store.batch_write(vec![vec![BatchWrite::Put(key(), value())]]).await.unwrap();
     assert_eq!(server.requests(), 3);
 
     let unread = r#"{"Responses":{"unprocessed":[]},
@@ -208,6 +208,19 @@ async fn what_a_batch_left_unprocessed_is_asked_for_again() {
     server.fail_next(std::iter::repeat_n(Fault::Answer(200, unread), 100));
     let error = store.batch_get(&[key()]).await.unwrap_err();
     assert!(error.is_temporary(), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_group_of_a_batch_waits_for_the_one_before() {
+    let (store, server, straight) = faulty_store().await;
+    let denied = r#"{"__type":"com.amazonaws.dynamodb.v20120810#AccessDeniedException"}"#;
+    server.fail_next([Fault::Answer(400, denied)]);
+    let later = Key::new("p", "later");
+    let groups = vec![vec![BatchWrite::Put(key(), value())], vec![BatchWrite::Put(later.clone(), value())]];
+    store.batch_write(groups.clone()).await.unwrap_err();
+    assert_eq!(straight.get(&later).await.unwrap(), None);
+    store.batch_write(groups).await.unwrap();
+    assert!(straight.get(&later).await.unwrap().is_some());
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use Platform::{DynamoDb, Redb};
 use bytes::Bytes;
-use freshet_store::{Condition, Direction, Item, Key, Query, Store, StoreError, Version, Write};
+use freshet_store::{BatchWrite, Condition, Direction, Item, Key, Query, Store, StoreError, Version, Write};
 use freshet_testkit::seed;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -34,7 +34,8 @@ enum Change {
 enum Operation {
     Write(Change),
     Transact(Vec<Change>),
-    BatchPut(Vec<(Key, Bytes)>),
+    /// Groups of puts and (without a value) deletes.
+    BatchWrite(Vec<Vec<(Key, Option<Bytes>)>>),
     BatchGet(Vec<Key>),
     Query(Query),
 }
@@ -75,7 +76,8 @@ fn operation() -> impl Strategy<Value = Operation> {
     prop_oneof![
         6 => change().prop_map(Operation::Write),
         2 => prop::collection::vec(change(), 1..5).prop_map(Operation::Transact),
-        1 => prop::collection::vec((key(), value()), 0..6).prop_map(Operation::BatchPut),
+        2 => prop::collection::vec(prop::collection::vec((key(), prop::option::of(value())), 0..6), 0..4)
+            .prop_map(Operation::BatchWrite),
         1 => prop::collection::vec(key(), 0..8).prop_map(Operation::BatchGet),
         3 => query().prop_map(Operation::Query),
     ]
@@ -218,6 +220,21 @@ impl Model<'_> {
         assert_eq!(found, expected);
     }
 
+    async fn batch_write(&mut self, groups: Vec<Vec<(Key, Option<Bytes>)>>) {
+        let write = |(key, value): &(Key, Option<Bytes>)| match value {
+            Some(value) => BatchWrite::Put(self.own(key), value.clone()),
+            None => BatchWrite::Delete(self.own(key)),
+        };
+        let writes: Vec<Vec<_>> = groups.iter().map(|group| group.iter().map(write).collect()).collect();
+        self.store.batch_write(writes).await.unwrap();
+        for (key, value) in groups.into_iter().flatten().collect::<BTreeMap<_, _>>() {
+            match value {
+                Some(value) => self.was_put(self.own(&key), value, None).await,
+                None => drop(self.items.remove(&self.own(&key))),
+            }
+        }
+    }
+
     async fn run(&mut self, operation: Operation) {
         match operation {
             Operation::Write(change) => self.write_alone(self.write(&change)).await,
@@ -227,13 +244,7 @@ impl Model<'_> {
                 writes.retain(|write| seen.insert(write.key().clone()));
                 self.transact(writes).await;
             }
-            Operation::BatchPut(items) => {
-                let items: Vec<_> = items.into_iter().map(|(key, value)| (self.own(&key), value)).collect();
-                self.store.batch_put(items.clone()).await.unwrap();
-                for (key, value) in items.into_iter().collect::<BTreeMap<_, _>>() {
-                    self.was_put(key, value, None).await;
-                }
-            }
+            Operation::BatchWrite(groups) => self.batch_write(groups).await,
             Operation::BatchGet(keys) => {
                 let keys: Vec<_> = keys.iter().map(|key| self.own(key)).collect();
                 let expected: Vec<_> = keys.iter().map(|key| self.item(key)).collect();

@@ -1,0 +1,2 @@
+//! The promises of profile indexes, on redb and on DynamoDB.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
