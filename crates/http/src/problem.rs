@@ -24,6 +24,8 @@ pub enum ProblemKind {
     NotFound,
     /// 405 `method-not-allowed`
     MethodNotAllowed,
+    /// 406 `not-acceptable`: `Accept` names nothing that is served.
+    NotAcceptable,
     /// 408 `timeout`: the request's body came too slowly, or what it asked for took too long.
     Timeout,
     /// 409 `conflict`: what is there contradicts the request.
@@ -44,12 +46,13 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// Every kind.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::BadRequest,
         Self::Unauthorized,
         Self::Forbidden,
         Self::NotFound,
         Self::MethodNotAllowed,
+        Self::NotAcceptable,
         Self::Timeout,
         Self::Conflict,
         Self::PreconditionFailed,
@@ -68,6 +71,7 @@ impl ProblemKind {
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
             Self::Timeout => StatusCode::REQUEST_TIMEOUT,
             Self::Conflict => StatusCode::CONFLICT,
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
@@ -93,6 +97,7 @@ impl ProblemKind {
             Self::Forbidden => "forbidden",
             Self::NotFound => "not-found",
             Self::MethodNotAllowed => "method-not-allowed",
+            Self::NotAcceptable => "not-acceptable",
             Self::Timeout => "timeout",
             Self::Conflict => "conflict",
             Self::PreconditionFailed => "precondition-failed",
@@ -111,6 +116,7 @@ impl ProblemKind {
             Self::Forbidden => "the token doesn't allow this",
             Self::NotFound => "there is no such thing",
             Self::MethodNotAllowed => "the method is not allowed here",
+            Self::NotAcceptable => "there is no such format here",
             Self::Timeout => "it took too long",
             Self::Conflict => "the request contradicts what is there",
             Self::PreconditionFailed => "it has changed since",
@@ -231,6 +237,11 @@ impl Problem {
         let methods: String = allow.into();
         let detail = format!("the methods allowed here are {methods}");
         Self::new(ProblemKind::MethodNotAllowed, detail).with_advice(Advice::Allow(methods))
+    }
+
+    /// 406; the detail names what is served.
+    pub fn not_acceptable(detail: impl Into<String>) -> Self {
+        Self::new(ProblemKind::NotAcceptable, detail)
     }
 
     /// 408: the request's body came too slowly, or what it asked for took too long.

@@ -12,6 +12,7 @@
 mod clock;
 mod credentials;
 pub mod files;
+mod links;
 mod private_file;
 mod services;
 mod settings;

@@ -15,11 +15,13 @@ use freshet_store::{DynamoSettings, DynamoStore, RedbStore, Store, StoreError};
 use object_store::ObjectStore;
 use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
 use object_store::prefix::PrefixStore;
+use object_store::signer::Signer;
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
 use crate::credentials::ChainCredentials;
 use crate::files::DurableDirectory;
+use crate::links::PrefixSigner;
 use crate::{
     Clock, FilesSettings, KafkaConnection, KeySettings, QueueSettings, Settings, StoreSettings, write_private,
 };
@@ -109,6 +111,8 @@ pub struct Services {
     pub queue: Arc<dyn Queue>,
     /// Tables' files.
     pub files: Arc<dyn ObjectStore>,
+    /// Makes links to single files, good for a while; none where the files lie in a directory.
+    pub signer: Option<Arc<dyn Signer>>,
     /// Where the files' root lies, for people and other engines: `file:///…` or `s3://…`.
     pub root: Url,
     /// The definitions.
@@ -129,8 +133,8 @@ impl Services {
         make_data_directory(settings)?;
         let StoreServices { store, catalog, access, clock } = StoreServices::open_with(settings, &aws).await?;
         let queue = open_queue(settings, &clock).await?;
-        let (files, root) = open_files(&settings.files, &aws)?;
-        Ok(Self { store, queue, files, root, catalog, access, clock })
+        let Files { store: files, signer, root } = open_files(&settings.files, &aws)?;
+        Ok(Self { store, queue, files, signer, root, catalog, access, clock })
     }
 }
 
@@ -224,11 +228,17 @@ fn kafka(connection: &KafkaConnection, topic: &str) -> KafkaSettings {
     }
 }
 
-fn open_files(settings: &FilesSettings, aws: &SdkConfig) -> Result<(Arc<dyn ObjectStore>, Url), OpenError> {
+struct Files {
+    store: Arc<dyn ObjectStore>,
+    signer: Option<Arc<dyn Signer>>,
+    root: Url,
+}
+
+fn open_files(settings: &FilesSettings, aws: &SdkConfig) -> Result<Files, OpenError> {
     match settings {
         FilesSettings::Directory(directory) => {
             let files = DurableDirectory::open(directory)?;
-            Ok((Arc::new(files), directory_url(directory)?))
+            Ok(Files { store: Arc::new(files), signer: None, root: directory_url(directory)? })
         }
         FilesSettings::S3 { bucket, prefix, endpoint } => {
             let mut builder = AmazonS3Builder::new()
@@ -247,11 +257,12 @@ fn open_files(settings: &FilesSettings, aws: &SdkConfig) -> Result<(Arc<dyn Obje
             let files = builder.build()?;
             let place = format!("s3://{bucket}/{prefix}");
             let root = Url::parse(&place).map_err(|_| OpenError::Root(place))?;
-            if prefix.is_empty() {
-                Ok((Arc::new(files), root))
-            } else {
-                Ok((Arc::new(PrefixStore::new(files, prefix.as_str())), root))
-            }
+            let signer: Arc<dyn Signer> = Arc::new(PrefixSigner::new(files.clone(), prefix.as_str()));
+            let store: Arc<dyn ObjectStore> = match prefix.as_str() {
+                "" => Arc::new(files),
+                prefix => Arc::new(PrefixStore::new(files, prefix)),
+            };
+            Ok(Files { store, signer: Some(signer), root })
         }
     }
 }

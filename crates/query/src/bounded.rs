@@ -5,11 +5,12 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::{cast, concat};
 use arrow::datatypes::{DataType, FieldRef, Int64Type};
-use datafusion::common::ScalarValue;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{
     ColumnarValue, Documentation, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
 };
+
+use crate::sizes::{bytes_of, bytes_of_constant, row_bytes};
 
 /// Most bytes of one value that a call makes: a record, the largest value that comes into a table, has less.
 const MAX_VALUE_BYTES: u64 = 1 << 20;
@@ -167,7 +168,7 @@ impl Bounded {
 
     fn refuse_long_work(&self, arguments: &ScalarFunctionArgs, rows: usize) -> Result<()> {
         let [first, second, ..] = arguments.args.as_slice() else { return Ok(()) };
-        let lengths = |argument: &ColumnarValue| row_bytes(&argument.to_array(rows)?);
+        let lengths = |argument: &ColumnarValue| -> Result<Vec<u64>> { Ok(row_bytes(&argument.to_array(rows)?)?) };
         let steps = lengths(first)?
             .into_iter()
             .zip(lengths(second)?)
@@ -239,42 +240,4 @@ impl Size {
             shortest: bytes.iter().copied().min().unwrap_or(0),
         })
     }
-}
-
-/// The bytes of a constant's text or elements.
-pub(crate) fn bytes_of_constant(value: &ScalarValue) -> Result<u64> {
-    match value.try_as_str() {
-        Some(text) => Ok(text.map_or(0, |text| text.len() as u64)),
-        None if value.data_type().is_nested() || value.data_type().is_binary() => bytes_of(&value.to_array()?),
-        None => Ok(value.data_type().primitive_width().unwrap_or(16) as u64),
-    }
-}
-
-fn bytes_of(values: &ArrayRef) -> Result<u64> {
-    Ok(row_bytes(values)?.into_iter().fold(0, u64::saturating_add))
-}
-
-/// The bytes of each row's value.
-fn row_bytes(values: &ArrayRef) -> Result<Vec<u64>> {
-    let rows = values.len();
-    Ok(match values.data_type() {
-        text if text.is_string() => {
-            let texts = cast(values, &DataType::Utf8View)?;
-            texts.as_string_view().iter().map(|text| text.map_or(0, |text| text.len() as u64)).collect()
-        }
-        DataType::List(_) => {
-            let lists = values.as_list::<i32>();
-            let of_list = |list: Option<ArrayRef>| {
-                list.map_or(Ok(0), |elements| Ok(bytes_of(&elements)? + elements.len() as u64))
-            };
-            lists.iter().map(of_list).collect::<Result<_>>()?
-        }
-        DataType::Null => vec![0; rows],
-        plain if plain.primitive_width().is_some() => vec![plain.primitive_width().unwrap_or(16) as u64; rows],
-        _ => {
-            // Of other types, what it comes to on average.
-            let all = values.to_data().get_slice_memory_size()?;
-            vec![all.div_ceil(rows.max(1)) as u64; rows]
-        }
-    })
 }

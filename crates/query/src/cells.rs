@@ -1,43 +1,44 @@
-//! From Arrow's columns to JSON's values.
+//! From [`plain`](crate::plain) columns to texts.
 //!
-//! | Type | In JSON |
-//! |---|---|
-//! | `string` | a string |
-//! | `boolean` | `true`, `false` |
-//! | `integer` | a number; beyond ±2^53, which JSON's readers would round, a string |
-//! | `double` | a number that reads back as the same double; `"NaN"`, `"Infinity"`, `"-Infinity"` |
-//! | `decimal(p,s)` | a number with all its digits; where these, without the point, are beyond ±2^53, a string |
-//! | `date` | `"2026-06-14"` |
-//! | `timestamp` | RFC 3339 in UTC with microseconds: `"2026-06-14T00:24:16.000000Z"` |
-//! | `json` | a string that holds JSON; so come lists, structs and maps, too |
-//! | `time`, `interval`, `binary` | a string as `DataFusion` shows it, bytes in hexadecimal |
+//! | Type | In JSON | In CSV |
+//! |---|---|---|
+//! | `string` | a string | itself |
+//! | `boolean` | `true`, `false` | the same |
+//! | `integer` | a number; beyond ±2^53, which JSON's readers would round, a string | its digits |
+//! | `double` | a number that reads back as the same double; `"NaN"`, `"Infinity"`, `"-Infinity"` | the same without quotes |
+//! | `decimal(p,s)` | a number with all its digits; a string where there are more than JSON's readers keep: 15, or, without a point, ±2^53 | its digits |
+//! | `date` | `"2026-06-14"` | `2026-06-14` |
+//! | `timestamp` | RFC 3339 in UTC with microseconds: `"2026-06-14T00:24:16.000000Z"` | the same without quotes |
+//! | `json` | a string that holds JSON; so come lists, structs and maps, too | that JSON |
+//! | `time`, `interval`, `binary` | a string as `DataFusion` shows it, bytes in hexadecimal | the same without quotes |
 //!
-//! NULL is `null` in every type.
+//! NULL is `null` in JSON, whatever the type, and nothing in CSV, where an empty string is `""`.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Date32Array, Decimal128Array, Decimal256Array, Float32Array, Float64Array,
-    Int64Array, LargeStringArray, StringArray, StringViewArray, TimestampMicrosecondArray, UInt64Array,
+    Int64Array, StringArray, TimestampMicrosecondArray, UInt64Array,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
-use arrow::compute::cast;
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Decimal256Type, DecimalType, Field, Float32Type, Float64Type, Int64Type,
-    TimeUnit, TimestampMicrosecondType, UInt64Type,
+    TimestampMicrosecondType, UInt64Type,
 };
-use arrow::error::ArrowError;
 use arrow::util::display::array_value_to_string;
 use datafusion::common::metadata::FieldMetadata;
 use datafusion::error::DataFusionError;
 use jiff::Timestamp;
 
 use crate::QueryError;
-use crate::names::Spellings;
 
 /// Up to here an integer is the same in every reader of JSON: 2^53.
 const EXACT: u64 = 1 << 53;
+/// Below this a decimal's digits are: a double keeps any 15.
+const EXACT_WITH_POINT: u64 = 1_000_000_000_000_000;
 /// The key of a field's metadata, and its value there, that marks a text column as one of JSON texts.
 const JSON_MARK: (&str, &str) = ("freshet.type", "json");
 const SECONDS_OF_A_DAY: i64 = 86_400;
@@ -75,11 +76,13 @@ pub(crate) fn type_name(field: &Field) -> String {
 }
 
 /// One column of a batch, ready to be written row by row.
+#[derive(Debug)]
 pub(crate) struct Cells {
     nulls: Option<NullBuffer>,
     kind: Kind,
 }
 
+#[derive(Debug)]
 enum Kind {
     Null,
     Boolean(BooleanArray),
@@ -92,133 +95,152 @@ enum Kind {
     Date(Date32Array),
     Timestamp(TimestampMicrosecondArray),
     Text(StringArray),
-    LargeText(LargeStringArray),
-    TextView(StringViewArray),
     Nested(Box<Nested>),
     Shown(ArrayRef),
 }
 
+#[derive(Debug)]
 enum Nested {
     List { offsets: OffsetBuffer<i32>, values: Cells },
     Struct { names: Vec<String>, columns: Vec<Cells> },
     Map { offsets: OffsetBuffer<i32>, keys: ArrayRef, values: Cells },
 }
 
-impl Cells {
-    pub(crate) fn of(array: &ArrayRef) -> Result<Self, QueryError> {
-        Self::try_of(array)
-            .map_err(|error| QueryError::of(DataFusionError::ArrowError(Box::new(error), None), &Spellings::default()))
-    }
+/// How the text of a value is written.
+enum Form<'a> {
+    /// There is none.
+    Null,
+    /// It was: a number that JSON's readers keep, or a boolean.
+    Bare,
+    /// It was: characters that need quotes in JSON, and no escapes.
+    Words,
+    /// It was not: any text.
+    Text(Cow<'a, str>),
+}
 
-    fn try_of(array: &ArrayRef) -> Result<Self, ArrowError> {
-        let nulls = array.logical_nulls();
+impl Cells {
+    /// Of a column in one of the [`plain`](crate::plain) types.
+    pub(crate) fn of(array: &ArrayRef) -> Self {
         let kind = match array.data_type() {
             DataType::Null => Kind::Null,
             DataType::Boolean => Kind::Boolean(array.as_boolean().clone()),
+            DataType::Int64 => Kind::Integer(array.as_primitive::<Int64Type>().clone()),
             DataType::UInt64 => Kind::Unsigned(array.as_primitive::<UInt64Type>().clone()),
             DataType::Float32 => Kind::Single(array.as_primitive::<Float32Type>().clone()),
             DataType::Float64 => Kind::Double(array.as_primitive::<Float64Type>().clone()),
-            DataType::Float16 => Kind::Double(cast(array, &DataType::Float64)?.as_primitive::<Float64Type>().clone()),
             DataType::Decimal128(..) => Kind::Decimal(array.as_primitive::<Decimal128Type>().clone()),
             DataType::Decimal256(..) => Kind::LargeDecimal(array.as_primitive::<Decimal256Type>().clone()),
-            DataType::Decimal32(precision, scale) | DataType::Decimal64(precision, scale) => {
-                let wide = cast(array, &DataType::Decimal128(*precision, *scale))?;
-                Kind::Decimal(wide.as_primitive::<Decimal128Type>().clone())
-            }
             DataType::Date32 => Kind::Date(array.as_primitive::<Date32Type>().clone()),
-            DataType::Date64 => Kind::Date(cast(array, &DataType::Date32)?.as_primitive::<Date32Type>().clone()),
-            DataType::Timestamp(_, zone) => {
-                let micros = cast(array, &DataType::Timestamp(TimeUnit::Microsecond, zone.clone()))?;
-                Kind::Timestamp(micros.as_primitive::<TimestampMicrosecondType>().clone())
-            }
+            DataType::Timestamp(..) => Kind::Timestamp(array.as_primitive::<TimestampMicrosecondType>().clone()),
             DataType::Utf8 => Kind::Text(array.as_string::<i32>().clone()),
-            DataType::LargeUtf8 => Kind::LargeText(array.as_string::<i64>().clone()),
-            DataType::Utf8View => Kind::TextView(array.as_string_view().clone()),
-            DataType::Dictionary(_, value) => return Self::try_of(&cast(array, value)?),
-            DataType::RunEndEncoded(_, values) => return Self::try_of(&cast(array, values.data_type())?),
-            integer if integer.is_integer() => {
-                Kind::Integer(cast(array, &DataType::Int64)?.as_primitive::<Int64Type>().clone())
-            }
             DataType::List(_) => {
                 let list = array.as_list::<i32>();
-                let nested = Nested::List { offsets: list.offsets().clone(), values: Self::try_of(list.values())? };
+                let nested = Nested::List { offsets: list.offsets().clone(), values: Self::of(list.values()) };
                 Kind::Nested(Box::new(nested))
-            }
-            DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
-                return Self::try_of(&cast(array, &DataType::List(item.clone()))?);
             }
             DataType::Struct(fields) => {
                 let names = fields.iter().map(|field| field.name().clone()).collect();
-                let columns = array.as_struct().columns().iter().map(Self::try_of).collect::<Result<_, _>>()?;
+                let columns = array.as_struct().columns().iter().map(Self::of).collect();
                 Kind::Nested(Box::new(Nested::Struct { names, columns }))
             }
             DataType::Map(..) => {
                 let map = array.as_map();
-                let (offsets, keys) = (map.offsets().clone(), map.keys().clone());
-                Kind::Nested(Box::new(Nested::Map { offsets, keys, values: Self::try_of(map.values())? }))
+                let (offsets, keys) = (map.offsets().clone(), Arc::clone(map.keys()));
+                Kind::Nested(Box::new(Nested::Map { offsets, keys, values: Self::of(map.values()) }))
             }
-            _ => Kind::Shown(array.clone()),
+            _ => Kind::Shown(Arc::clone(array)),
         };
-        Ok(Self { nulls, kind })
+        Self { nulls: array.logical_nulls(), kind }
     }
 
     /// Writes the value of a row as JSON; what is nested as a string that holds JSON.
-    pub(crate) fn write(&self, row: usize, body: &mut Vec<u8>) -> Result<(), QueryError> {
-        if matches!(self.kind, Kind::Nested(_)) && !self.is_null(row) {
-            let mut json = Vec::new();
-            self.write_inside(row, &mut json)?;
-            return write_text(&String::from_utf8_lossy(&json), body);
+    pub(crate) fn write_json(&self, row: usize, body: &mut Vec<u8>) -> Result<(), QueryError> {
+        let start = body.len();
+        match self.write(row, body)? {
+            Form::Null => body.extend_from_slice(b"null"),
+            Form::Bare => {}
+            Form::Words => {
+                body.insert(start, b'"');
+                body.push(b'"');
+            }
+            Form::Text(text) => write_text(&text, body)?,
         }
-        self.write_inside(row, body)
+        Ok(())
     }
 
-    fn is_null(&self, row: usize) -> bool {
-        self.nulls.as_ref().is_some_and(|nulls| nulls.is_null(row))
+    /// Writes the value of a row as a field of CSV.
+    pub(crate) fn write_csv(&self, row: usize, body: &mut Vec<u8>) -> Result<(), QueryError> {
+        if let Form::Text(text) = self.write(row, body)? {
+            write_field(&text, body);
+        }
+        Ok(())
     }
 
-    fn write_inside(&self, row: usize, body: &mut Vec<u8>) -> Result<(), QueryError> {
+    pub(crate) fn is_null(&self, row: usize) -> bool {
+        matches!(self.kind, Kind::Null) || self.nulls.as_ref().is_some_and(|nulls| nulls.is_null(row))
+    }
+
+    fn write(&self, row: usize, body: &mut Vec<u8>) -> Result<Form<'_>, QueryError> {
         if self.is_null(row) {
-            body.extend_from_slice(b"null");
-            return Ok(());
+            return Ok(Form::Null);
         }
         match &self.kind {
-            Kind::Null => write_number(format_args!("null"), body),
-            Kind::Boolean(values) => write_number(format_args!("{}", values.value(row)), body),
+            Kind::Null => Ok(Form::Null),
+            Kind::Boolean(values) => write_words(format_args!("{}", values.value(row)), true, body),
             Kind::Integer(values) => {
                 let value = values.value(row);
-                write_exact(&value, value.unsigned_abs() <= EXACT, body)
+                write_words(format_args!("{value}"), value.unsigned_abs() <= EXACT, body)
             }
-            Kind::Unsigned(values) => write_exact(&values.value(row), values.value(row) <= EXACT, body),
+            Kind::Unsigned(values) => {
+                let value = values.value(row);
+                write_words(format_args!("{value}"), value <= EXACT, body)
+            }
             Kind::Single(values) => match values.value(row) {
-                value if value.is_finite() => write_json(&value, body),
-                value => write_text(not_finite(f64::from(value)), body),
+                value if value.is_finite() => write_json(&value, body).map(|()| Form::Bare),
+                value => write_words(format_args!("{}", not_finite(f64::from(value))), false, body),
             },
             Kind::Double(values) => match values.value(row) {
-                value if value.is_finite() => write_json(&value, body),
-                value => write_text(not_finite(value), body),
+                value if value.is_finite() => write_json(&value, body).map(|()| Form::Bare),
+                value => write_words(format_args!("{}", not_finite(value)), false, body),
             },
             Kind::Decimal(values) => {
                 let value = values.value(row);
                 let text = Decimal128Type::format_decimal(value, values.precision(), values.scale());
-                write_exact(&text, value.unsigned_abs() <= u128::from(EXACT), body)
+                write_words(format_args!("{text}"), is_exact(value, values.scale()), body)
             }
             Kind::LargeDecimal(values) => {
                 let value = values.value(row);
                 let text = Decimal256Type::format_decimal(value, values.precision(), values.scale());
-                let exact = value.to_i128().is_some_and(|value| value.unsigned_abs() <= u128::from(EXACT));
-                write_exact(&text, exact, body)
+                let exact = value.to_i128().is_some_and(|value| is_exact(value, values.scale()));
+                write_words(format_args!("{text}"), exact, body)
             }
-            Kind::Date(values) => write_date(i64::from(values.value(row)), body),
+            Kind::Date(values) => {
+                let date = date(i64::from(values.value(row)))?;
+                write_words(format_args!("{date}"), false, body)
+            }
             Kind::Timestamp(values) => {
                 let time =
                     Timestamp::from_microsecond(values.value(row)).map_err(|_error| out_of_range("timestamp"))?;
-                write_number(format_args!("\"{time:.6}\""), body)
+                write_words(format_args!("{time:.6}"), false, body)
             }
-            Kind::Text(values) => write_text(values.value(row), body),
-            Kind::LargeText(values) => write_text(values.value(row), body),
-            Kind::TextView(values) => write_text(values.value(row), body),
-            Kind::Nested(nested) => nested.write(row, body),
-            Kind::Shown(values) => write_text(&shown(values, row)?, body),
+            Kind::Text(values) => Ok(Form::Text(Cow::Borrowed(values.value(row)))),
+            Kind::Nested(nested) => {
+                let mut json = Vec::new();
+                nested.write(row, &mut json)?;
+                Ok(Form::Text(Cow::Owned(String::from_utf8_lossy(&json).into_owned())))
+            }
+            Kind::Shown(values) => {
+                let text = shown(values, row)?;
+                write_words(format_args!("{text}"), false, body)
+            }
+        }
+    }
+
+    /// Writes the value of a row as it stands within a nested one.
+    fn write_inside(&self, row: usize, body: &mut Vec<u8>) -> Result<(), QueryError> {
+        match &self.kind {
+            Kind::Nested(nested) if !self.is_null(row) => nested.write(row, body),
+            _ => self.write_json(row, body),
         }
     }
 }
@@ -266,7 +288,7 @@ fn range(offsets: &OffsetBuffer<i32>, row: usize) -> std::ops::Range<usize> {
 }
 
 /// A comma before all but the first.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Separator {
     behind_first: bool,
 }
@@ -281,8 +303,7 @@ impl Separator {
 }
 
 fn shown(values: &ArrayRef, row: usize) -> Result<String, QueryError> {
-    array_value_to_string(values, row)
-        .map_err(|error| QueryError::of(DataFusionError::ArrowError(Box::new(error), None), &Spellings::default()))
+    array_value_to_string(values, row).map_err(QueryError::of_arrow)
 }
 
 fn not_finite(value: f64) -> &'static str {
@@ -295,11 +316,21 @@ fn not_finite(value: f64) -> &'static str {
     }
 }
 
-fn write_date(days: i64, body: &mut Vec<u8>) -> Result<(), QueryError> {
+/// Whether readers of JSON, who know doubles only, keep all digits of a decimal.
+fn is_exact(unscaled: i128, scale: i8) -> bool {
+    let value = unscaled.unsigned_abs();
+    match scale {
+        0 => value <= u128::from(EXACT),
+        1.. => value < u128::from(EXACT_WITH_POINT),
+        // What is scaled up has more digits than are stored.
+        _ => false,
+    }
+}
+
+fn date(days: i64) -> Result<jiff::civil::Date, QueryError> {
     let midnight = days.checked_mul(SECONDS_OF_A_DAY).and_then(|seconds| Timestamp::from_second(seconds).ok());
     let midnight = midnight.ok_or_else(|| out_of_range("date"))?;
-    let date = jiff::tz::TimeZone::UTC.to_datetime(midnight).date();
-    write_number(format_args!("\"{date}\""), body)
+    Ok(jiff::tz::TimeZone::UTC.to_datetime(midnight).date())
 }
 
 fn out_of_range(what: &str) -> QueryError {
@@ -308,20 +339,36 @@ fn out_of_range(what: &str) -> QueryError {
     }
 }
 
-fn write_exact(text: &impl std::fmt::Display, exact: bool, body: &mut Vec<u8>) -> Result<(), QueryError> {
-    if exact { write_number(format_args!("{text}"), body) } else { write_number(format_args!("\"{text}\""), body) }
+/// Writes what needs no escape, and quotes in JSON unless it is `bare`.
+fn write_words<'a>(text: std::fmt::Arguments<'_>, bare: bool, body: &mut Vec<u8>) -> Result<Form<'a>, QueryError> {
+    body.write_fmt(text).map_err(|error| QueryError::Internal { source: DataFusionError::IoError(error) })?;
+    Ok(if bare { Form::Bare } else { Form::Words })
 }
 
-fn write_number(text: std::fmt::Arguments<'_>, body: &mut Vec<u8>) -> Result<(), QueryError> {
-    body.write_fmt(text).map_err(|error| QueryError::Internal { source: DataFusionError::IoError(error) })
+/// Writes a text as a field of CSV: in quotes where it would be read as another, or as none, without (RFC 4180).
+pub(crate) fn write_field(text: &str, body: &mut Vec<u8>) {
+    let special = |byte: u8| matches!(byte, b',' | b'"' | b'\r' | b'\n');
+    if !text.is_empty() && !text.bytes().any(special) {
+        body.extend_from_slice(text.as_bytes());
+        return;
+    }
+    body.push(b'"');
+    for byte in text.bytes() {
+        if byte == b'"' {
+            body.push(b'"');
+        }
+        body.push(byte);
+    }
+    body.push(b'"');
 }
 
-/// Writes a string, escaped and in quotes.
+/// Writes a string of JSON, escaped and in quotes.
 pub(crate) fn write_text(text: &str, body: &mut Vec<u8>) -> Result<(), QueryError> {
     write_json(text, body)
 }
 
-fn write_json(value: &(impl serde::Serialize + ?Sized), body: &mut Vec<u8>) -> Result<(), QueryError> {
+/// Writes a value as JSON.
+pub(crate) fn write_json(value: &(impl serde::Serialize + ?Sized), body: &mut Vec<u8>) -> Result<(), QueryError> {
     serde_json::to_writer(body, value)
         .map_err(|error| QueryError::Internal { source: DataFusionError::External(Box::new(error)) })
 }

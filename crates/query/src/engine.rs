@@ -2,43 +2,32 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use datafusion::catalog::{CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList};
 use datafusion::error::DataFusionError;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionStateBuilder;
-use datafusion::execution::{SessionState, SessionStateDefaults, TaskContext};
-use datafusion::logical_expr::LogicalPlanBuilder;
+use datafusion::execution::{SessionState, SessionStateDefaults};
 use datafusion::logical_expr::planner::ExprPlanner;
-use datafusion::physical_plan::{ExecutionPlan, execute_stream};
-use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
-use datafusion::sql::parser::Statement;
-use datafusion::sql::sqlparser;
-use futures::StreamExt;
+use datafusion::prelude::{SessionConfig, SessionContext};
 use jiff::Timestamp;
 use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
 
-use crate::answer::{AnswerWriter, ResultColumn, Statistics};
-use crate::cells::type_name;
 use crate::concatenation::ConcatenationPlanner;
-use crate::error::too_complex;
-use crate::growth::{refuse_growth, refuse_large_rows, rows_at_once};
-use crate::held::{holding, pass_on};
-use crate::interrupt::{Interrupt, interruptible};
-use crate::names::Spellings;
-use crate::tables::{schema_of, spellings};
-use crate::{Answer, Parameters, QueryError, QueryTable, Select, functions};
+use crate::execution::{Shape, execute};
+use crate::flow::{Deadline, Flow};
+use crate::held::{Held, pass_on};
+use crate::interrupt::Interrupt;
+use crate::{Parameters, QueryError, QueryTable, Rows, Select, functions};
 
 /// Most rows of an answer.
 pub const MAX_ROWS: usize = 100_000;
-/// Most columns of a result: planning and writing cost by the column.
-const MAX_COLUMNS: usize = 5_000;
 /// Where the tables of a query are planned; no name of a query holds them.
-const CATALOG: &str = "freshet";
-const SCHEMA: &str = "database";
+pub(crate) const CATALOG: &str = "freshet";
+pub(crate) const SCHEMA: &str = "database";
 /// The stack of a query's threads: expressions are walked recursively, to the depth that the text may have. Memory is
 /// taken only as far as a stack grows.
 const STACK_BYTES: usize = 16 << 20;
@@ -54,8 +43,6 @@ pub struct EngineSettings {
     pub spill_directory: PathBuf,
     /// Disk of one query there in bytes.
     pub spill_bytes: u64,
-    /// Most bytes of an answer's body.
-    pub answer_bytes: usize,
 }
 
 /// One query.
@@ -67,11 +54,11 @@ pub struct Query {
     pub parameters: Parameters,
     /// The tables that it names ([`find_tables`](crate::find_tables)); it can read no other.
     pub tables: Vec<QueryTable>,
-    /// Most rows of the answer, up to [`MAX_ROWS`].
-    pub limit: usize,
+    /// Most rows of its result; none: all.
+    pub limit: Option<usize>,
     /// How long it may take.
     pub timeout: Duration,
-    /// The time of the tables' snapshots, to be told in the answer.
+    /// The time of the tables' snapshots.
     pub as_of: Timestamp,
 }
 
@@ -104,25 +91,23 @@ impl QueryEngine {
         Ok(Self { runtime: Some(runtime), template, settings })
     }
 
-    /// Runs a query. Dropping the future stops its work, as its timeout does; but work ends only where it yields, and
-    /// `permit` is dropped when the last of it has ended.
+    /// Starts a query: plans it, and makes its rows as they are taken. Dropping the [`Rows`] stops its work, as its timeout
+    /// does; but work ends only where it yields, and `permit` is dropped when the last of it has ended.
     ///
     /// # Errors
-    /// Any of [`QueryError`]'s variants.
-    pub async fn run<P: Send + Sync + 'static>(&self, query: Query, permit: P) -> Result<Answer, QueryError> {
-        let started = Instant::now();
-        let timeout = query.timeout;
+    /// Any of [`QueryError`]'s variants; what only the data tell, the rows do.
+    pub async fn start<P: Send + Sync + 'static>(&self, query: Query, permit: P) -> Result<Rows, QueryError> {
+        let deadline = Deadline::after(query.timeout);
         let session = self.session()?;
-        let most_bytes = self.settings.answer_bytes;
         let runtime = self.runtime.as_ref().ok_or_else(|| QueryError::internal("the engine has no threads"))?;
-        let interrupt = Interrupt::default();
-        let task =
-            runtime.spawn(holding(Arc::new(permit), run(session, query, most_bytes, started, interrupt.clone())));
-        let work = Work { task, interrupt };
-        match tokio::time::timeout(timeout, work).await {
-            Ok(outcome) => outcome,
-            Err(_elapsed) => Err(QueryError::Timeout { timeout }),
-        }
+        let (threads, held): (_, Held) = (runtime.handle().clone(), Arc::new(permit));
+        let (interrupt, as_of) = (Interrupt::default(), query.as_of);
+        let (announce, announcement) = oneshot::channel();
+        let mut batches = Flow::start(&threads, Arc::clone(&held), deadline, interrupt.clone(), |batches| {
+            execute(session, query, interrupt, announce, batches)
+        });
+        let Shape { schema, columns } = batches.announced(announcement).await?;
+        Ok(Rows { schema, columns, as_of, batches, threads, held })
     }
 
     /// A session for one query, with memory and disk of its own.
@@ -148,30 +133,6 @@ impl Drop for QueryEngine {
     }
 }
 
-/// A running query, which ends when nobody waits for it any more.
-struct Work {
-    task: tokio::task::JoinHandle<Result<Answer, QueryError>>,
-    interrupt: Interrupt,
-}
-
-impl Future for Work {
-    type Output = Result<Answer, QueryError>;
-
-    fn poll(mut self: std::pin::Pin<&mut Self>, context: &mut std::task::Context<'_>) -> std::task::Poll<Self::Output> {
-        std::pin::Pin::new(&mut self.task).poll(context).map(|joined| match joined {
-            Ok(outcome) => outcome,
-            Err(error) => Err(QueryError::Internal { source: DataFusionError::ExecutionJoin(Box::new(error)) }),
-        })
-    }
-}
-
-impl Drop for Work {
-    fn drop(&mut self) {
-        self.interrupt.give_up();
-        self.task.abort();
-    }
-}
-
 /// What all sessions have in common: settings and functions, no tables.
 fn template(settings: &EngineSettings) -> SessionState {
     let threads = settings.threads.max(1);
@@ -194,87 +155,4 @@ fn template(settings: &EngineSettings) -> SessionState {
     let context = SessionContext::new_with_state(state);
     functions::restrict(&context);
     context.state()
-}
-
-async fn run(
-    session: SessionState,
-    query: Query,
-    most_bytes: usize,
-    started: Instant,
-    interrupt: Interrupt,
-) -> Result<Answer, QueryError> {
-    let spellings = spellings(&query.tables);
-    let explain = |error| QueryError::of(error, &spellings);
-    let session = with_tables(session, &query.tables, &spellings).map_err(explain)?;
-    let statement = statement(&query.select, &spellings)?;
-    let plan = session.statement_to_plan(statement).await.map_err(explain)?;
-    let nothing_else = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
-    nothing_else.verify_plan(&plan).map_err(explain)?;
-    if plan.schema().fields().len() > MAX_COLUMNS {
-        return Err(too_complex(format!("its result has more than {MAX_COLUMNS} columns")));
-    }
-    let plan = functions::bound(plan, &session).map_err(explain)?;
-    refuse_growth(&plan)?;
-    let plan = query.parameters.bind(plan, query.select.placeholders())?.map_err(explain)?;
-    let columns: Vec<ResultColumn> = plan
-        .schema()
-        .fields()
-        .iter()
-        .map(|field| ResultColumn { name: spellings.of_column(field.name()), type_name: type_name(field) })
-        .collect();
-
-    // One row more than asked tells whether there are more.
-    let plan = LogicalPlanBuilder::from(plan).limit(0, Some(query.limit.saturating_add(1))).map_err(explain)?;
-    let plan = session.optimize(&plan.build().map_err(explain)?).map_err(explain)?;
-    refuse_large_rows(&plan)?;
-    let rows = rows_at_once(&plan, session.config().batch_size())?;
-    let config = session.config().clone().with_batch_size(rows);
-    let session = SessionStateBuilder::new_from_existing(session).with_config(config).build();
-    let physical = session.query_planner().create_physical_plan(&plan, &session).await.map_err(explain)?;
-    let task: Arc<TaskContext> = session.task_ctx();
-    let physical = interruptible(physical, &interrupt).map_err(explain)?;
-    let mut batches = execute_stream(Arc::clone(&physical), task).map_err(explain)?;
-    let mut writer = AnswerWriter::new(&columns, query.limit, most_bytes)?;
-    while let Some(batch) = batches.next().await {
-        if !writer.push(&batch.map_err(explain)?)? {
-            break;
-        }
-    }
-    let mut statistics = Statistics { elapsed_ms: 0, rows_read: 0, bytes_spilled: 0 };
-    measure(physical.as_ref(), &mut statistics);
-    statistics.elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    writer.finish(query.as_of, &statistics)
-}
-
-/// The statement to plan, its quoted names in the spelling under which the tables are planned.
-fn statement(select: &Select, spellings: &Spellings) -> Result<Statement, QueryError> {
-    let query = select.query(|name| spellings.planned(name))?;
-    Ok(Statement::Statement(Box::new(sqlparser::ast::Statement::Query(query))))
-}
-
-fn with_tables(
-    session: SessionState,
-    tables: &[QueryTable],
-    spellings: &Spellings,
-) -> Result<SessionState, DataFusionError> {
-    let catalog = MemoryCatalogProvider::new();
-    catalog.register_schema(SCHEMA, schema_of(tables, spellings)?)?;
-    let catalogs = MemoryCatalogProviderList::new();
-    catalogs.register_catalog(CATALOG.to_owned(), Arc::new(catalog));
-    Ok(SessionStateBuilder::new_from_existing(session).with_catalog_list(Arc::new(catalogs)).build())
-}
-
-/// Adds up what the parts of a plan measured.
-fn measure(plan: &dyn ExecutionPlan, statistics: &mut Statistics) {
-    let metrics = plan.metrics();
-    let children = plan.children();
-    if let Some(metrics) = metrics {
-        statistics.bytes_spilled += metrics.spilled_bytes().unwrap_or(0);
-        if children.is_empty() {
-            statistics.rows_read += metrics.output_rows().unwrap_or(0);
-        }
-    }
-    for child in children {
-        measure(child.as_ref(), statistics);
-    }
 }

@@ -61,6 +61,12 @@ pub enum QueryError {
         #[source]
         source: DataFusionError,
     },
+    /// One row of the result has more bytes than is written at once.
+    #[error("a row of the result is larger than {limit} bytes: select fewer columns, or gather less into one value")]
+    RowTooLarge {
+        /// Bytes that a row may have.
+        limit: u64,
+    },
     /// The result has more bytes than an answer may have.
     #[error("the result is larger than {limit} bytes: select fewer columns, or set a smaller limit than {rows} rows")]
     ResultTooLarge {
@@ -114,6 +120,11 @@ impl QueryError {
             DataFusionError::Substrait(_) | DataFusionError::Configuration(_) => "configuration",
             _ => "planning",
         }
+    }
+
+    /// Tells the meaning of an error of Arrow's over values of a result.
+    pub(crate) fn of_arrow(error: ArrowError) -> Self {
+        Self::of(DataFusionError::ArrowError(Box::new(error), None), &Spellings::default())
     }
 
     /// Tells the meaning of an error of `DataFusion`'s. Column names are told in their tables' spelling.

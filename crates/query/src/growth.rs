@@ -10,9 +10,9 @@ use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 
 use crate::QueryError;
-use crate::bounded::bytes_of_constant;
 use crate::error::too_complex;
 use crate::functions::grows;
+use crate::sizes::bytes_of_constant;
 
 /// Most parts of an expression, names of columns counted as what they stand for: optimizing one that large takes about
 /// half a second.

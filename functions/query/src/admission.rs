@@ -26,16 +26,25 @@ pub(crate) struct Admission {
 #[derive(Debug, Clone)]
 struct Places {
     running: Arc<Semaphore>,
-    /// Those that run and those that wait.
+    /// Those that run, those that wait, and those whose answer is being sent.
     present: Arc<Semaphore>,
 }
 
-/// Permission to run, until it is dropped.
+/// Permission to be here.
 #[derive(Debug)]
 pub(crate) struct Admitted {
-    _running: [OwnedSemaphorePermit; 2],
-    _present: [OwnedSemaphorePermit; 2],
+    pub(crate) running: Running,
+    pub(crate) present: Present,
 }
+
+/// Permission to run, until it is dropped: until the query's work has ended.
+#[derive(Debug)]
+pub(crate) struct Running(#[expect(dead_code, reason = "held")] [OwnedSemaphorePermit; 2]);
+
+/// Permission to hold an answer, until it is dropped: until the answer was sent. Callers who take theirs slowly leave places
+/// to run to others, and don't fill the memory.
+#[derive(Debug)]
+pub(crate) struct Present(#[expect(dead_code, reason = "held")] [OwnedSemaphorePermit; 2]);
 
 impl Admission {
     pub(crate) fn new(running: usize, waiting: usize) -> Self {
@@ -49,7 +58,7 @@ impl Admission {
         let present = [of_tenant.enter()?, self.all.enter()?];
         let turn = async { Ok([of_tenant.turn().await?, self.all.turn().await?]) };
         match timeout(at_most.min(LONGEST_WAIT), turn).await {
-            Ok(running) => Ok(Admitted { _running: running?, _present: present }),
+            Ok(running) => Ok(Admitted { running: Running(running?), present: Present(present) }),
             Err(_elapsed) => Err(busy()),
         }
     }
@@ -111,6 +120,18 @@ mod tests {
         assert_eq!(refusal.retry_after(), Some(LONGEST_WAIT));
         assert_eq!(third.unwrap_err().detail(), refusal.detail());
         drop(first);
+        admission.admit(&shop, Duration::ZERO).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_being_sent_takes_the_place_of_one_that_waits() {
+        let (admission, shop) = (Admission::new(1, 1), tenant("shop"));
+        let Admitted { running, present } = admission.admit(&shop, Duration::ZERO).await.unwrap();
+        drop(running);
+        let second = admission.admit(&shop, Duration::ZERO).await.unwrap();
+        admission.admit(&shop, Duration::ZERO).await.unwrap_err();
+        drop(present);
+        drop(second.running);
         admission.admit(&shop, Duration::ZERO).await.unwrap();
     }
 

@@ -1,6 +1,6 @@
 //! What queries work with, and what stays warm between requests.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
@@ -14,8 +14,11 @@ use freshet_store::Store;
 use freshet_table::Tables;
 
 use crate::admission::Admission;
+use crate::stored::StoredAnswers;
 
 const MEBIBYTE: usize = 1 << 20;
+/// What Lambda passes on of an answer, its headers left out: 6 MB in all.
+const GATEWAY_BYTES: u64 = 5_980_000;
 
 /// What queries may take.
 #[derive(Debug, Clone)]
@@ -28,31 +31,37 @@ pub struct QueryLimits {
     pub waiting: usize,
     /// Longest time that a caller may ask for.
     pub longest: Duration,
+    /// Most bytes of an answer that is made before it is sent: in JSON, in Parquet, and any behind a gateway.
+    pub answer_bytes: usize,
+    /// Most bytes of a Lambda event's body, where answers go through one: larger ones go to the files, if these can be linked
+    /// to.
+    pub gateway_bytes: Option<u64>,
 }
 
 impl QueryLimits {
-    /// Behind an API gateway, which gives up after 29 s and passes answers of 6 MB on. Lambda wraps the answer into a JSON
-    /// string, in which each quote takes two bytes more: at worst the answer doubles.
+    /// Behind an API gateway, which gives up after 29 s and passes answers of 6 MB on.
     #[must_use]
     pub fn behind_gateway(data: &Path) -> Self {
-        let engine = EngineSettings { answer_bytes: 2_900_000, ..engine(data) };
-        Self { engine, running: 4, waiting: 16, longest: Duration::from_secs(25) }
+        Self { longest: Duration::from_secs(25), gateway_bytes: Some(GATEWAY_BYTES), ..Self::of_server(data) }
     }
 
     /// On a server of one's own.
     #[must_use]
     pub fn of_server(data: &Path) -> Self {
-        Self { engine: engine(data), running: 4, waiting: 16, longest: Duration::from_mins(5) }
-    }
-}
-
-fn engine(data: &Path) -> EngineSettings {
-    EngineSettings {
-        threads: available_parallelism().map_or(2, usize::from),
-        memory_bytes: 256 * MEBIBYTE,
-        spill_directory: data.join("query"),
-        spill_bytes: 4_096 * (MEBIBYTE as u64),
-        answer_bytes: 64 * MEBIBYTE,
+        let engine = EngineSettings {
+            threads: available_parallelism().map_or(2, usize::from),
+            memory_bytes: 256 * MEBIBYTE,
+            spill_directory: data.join("query"),
+            spill_bytes: 4_096 * (MEBIBYTE as u64),
+        };
+        Self {
+            engine,
+            running: 4,
+            waiting: 16,
+            longest: Duration::from_mins(5),
+            answer_bytes: 64 * MEBIBYTE,
+            gateway_bytes: None,
+        }
     }
 }
 
@@ -67,6 +76,12 @@ pub struct QueryContext {
     pub(crate) engine: QueryEngine,
     pub(crate) admission: Admission,
     pub(crate) longest: Duration,
+    pub(crate) answer_bytes: usize,
+    pub(crate) gateway_bytes: Option<u64>,
+    /// Where answers go that are too large to be kept in memory.
+    pub(crate) spool_directory: PathBuf,
+    /// None where the files can't be linked to.
+    pub(crate) stored_answers: Option<StoredAnswers>,
 }
 
 impl QueryContext {
@@ -75,6 +90,8 @@ impl QueryContext {
     /// # Errors
     /// See [`QueryEngine::new`].
     pub fn of_services(services: &Services, tables: Arc<Tables>, limits: QueryLimits) -> Result<Self, QueryError> {
+        let files = Arc::clone(&services.files);
+        let stored_answers = services.signer.clone().map(|signer| StoredAnswers::new(files, signer));
         Self::new(
             Arc::clone(&services.store),
             Arc::clone(&services.catalog),
@@ -82,6 +99,7 @@ impl QueryContext {
             tables,
             services.clock.clone(),
             limits,
+            stored_answers,
         )
     }
 
@@ -96,10 +114,23 @@ impl QueryContext {
         tables: Arc<Tables>,
         clock: Clock,
         limits: QueryLimits,
+        stored_answers: Option<StoredAnswers>,
     ) -> Result<Self, QueryError> {
-        let QueryLimits { engine, running, waiting, longest } = limits;
-        let admission = Admission::new(running, waiting);
-        Ok(Self { store, catalog, access, tables, clock, engine: QueryEngine::new(engine)?, admission, longest })
+        let QueryLimits { engine, running, waiting, longest, answer_bytes, gateway_bytes } = limits;
+        Ok(Self {
+            store,
+            catalog,
+            access,
+            tables,
+            clock,
+            spool_directory: engine.spill_directory.clone(),
+            engine: QueryEngine::new(engine)?,
+            admission: Admission::new(running, waiting),
+            longest,
+            answer_bytes,
+            gateway_bytes,
+            stored_answers,
+        })
     }
 
     /// Whether queries can reach what they need.

@@ -1,6 +1,7 @@
 //! What the caller is told: of its query, what is wrong with it; of what queries need and fails, no more than whether to
 //! try again. The cause of that goes to the log.
 
+use std::io;
 use std::time::Duration;
 
 use freshet_catalog::CatalogError;
@@ -33,6 +34,31 @@ pub(crate) fn of_table(error: &TableError) -> Problem {
     }
 }
 
+/// 503: disk may be freed.
+pub(crate) fn of_spool(failure: &io::Error) -> Problem {
+    tracing::warn!(error = failure as &dyn std::error::Error, "an answer can't be kept until it is sent");
+    Problem::unavailable("the answer can't be kept until it is sent at the moment; try again", RETRY_AFTER)
+}
+
+/// 503: the files may come back.
+pub(crate) fn of_stored_answer(failure: &object_store::Error) -> Problem {
+    tracing::warn!(error = failure as &dyn std::error::Error, "a large answer can't be put to the files");
+    Problem::unavailable("the answer can't be put to the files at the moment; try again", RETRY_AFTER)
+}
+
+/// Tells the log, and nobody else, why an answer broke off.
+pub(crate) fn log_broken(error: &QueryError) {
+    match error {
+        QueryError::Internal { .. } => tracing::error!(kind = error.kind(), "an answer broke off: the query failed"),
+        QueryError::Unavailable { .. } | QueryError::TooMuchMemory { .. } => {
+            tracing::warn!(kind = error.kind(), reason = %error, "an answer broke off");
+        }
+        // What a value of the data caused may repeat the value.
+        QueryError::Data { .. } => tracing::warn!(reason = "a value of the data", "an answer broke off"),
+        _ => tracing::warn!(reason = %error, "an answer broke off"),
+    }
+}
+
 /// By meaning; of a defect, the log is told the kind only: its text may repeat the query's. 400 for what the query says, 408 and 413 for what it takes, 503 and 500 for what fails on our side.
 pub(crate) fn of_query(error: &QueryError) -> Problem {
     let detail = error.to_string();
@@ -43,7 +69,9 @@ pub(crate) fn of_query(error: &QueryError) -> Problem {
         | QueryError::Invalid { .. }
         | QueryError::Data { .. } => Problem::bad_request(detail),
         QueryError::Timeout { .. } => Problem::timeout(detail),
-        QueryError::TooMuchMemory { .. } | QueryError::ResultTooLarge { .. } => Problem::too_large(detail),
+        QueryError::TooMuchMemory { .. } | QueryError::RowTooLarge { .. } | QueryError::ResultTooLarge { .. } => {
+            Problem::too_large(detail)
+        }
         QueryError::Unavailable { .. } => {
             tracing::warn!(error = error as &dyn std::error::Error, "a query could not read its tables");
             Problem::unavailable("the tables can't be read at the moment; try again", RETRY_AFTER)

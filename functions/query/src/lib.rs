@@ -10,6 +10,7 @@
 //! [parsed](freshet_query::parse_select), and the tables that it names are opened, each at its newest version → the
 //! [engine](freshet_query::QueryEngine) → the answer's body as the engine wrote it.
 
+mod accept;
 mod admission;
 mod answer;
 mod context;
@@ -17,6 +18,9 @@ mod database;
 mod error;
 mod handler;
 mod request;
+mod sending;
+mod spool;
+mod stored;
 
 use std::sync::Arc;
 
@@ -28,6 +32,7 @@ use utoipa_axum::routes;
 pub use answer::{AnswerColumn, AnswerStatistics, SqlAnswer};
 pub use context::{QueryContext, QueryLimits};
 pub use request::{Consistency, SqlRequest};
+pub use stored::StoredAnswers;
 
 /// The routes of queries with their description, to be merged with others' before
 /// [`with_common_layers`](freshet_http::with_common_layers).

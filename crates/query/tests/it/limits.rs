@@ -13,6 +13,7 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
 use freshet_query::{EngineSettings, Parameters, Query, QueryEngine, QueryError, QueryTable, SqlError, parse_select};
+use futures::StreamExt;
 use rstest::rstest;
 use serde_json::json;
 
@@ -42,7 +43,8 @@ impl PartitionStream for Endless {
     }
 }
 
-fn with_endless() -> (Shop, Arc<AtomicUsize>) {
+/// A table `endless` beside the others, and how many batches were made of it.
+pub(crate) fn with_endless() -> (Shop, Arc<AtomicUsize>) {
     let batches = Arc::new(AtomicUsize::new(0));
     let schema = Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, false)]));
     let endless = Endless { schema: Arc::clone(&schema), batches: Arc::clone(&batches) };
@@ -184,9 +186,8 @@ async fn a_sort_beyond_memory_goes_to_disk_and_leaves_nothing_there() {
 
 #[tokio::test]
 async fn a_result_of_too_many_bytes_is_refused() {
-    let directory = tempfile::tempdir().unwrap();
     let mut shop = shop();
-    shop.engine = QueryEngine::new(EngineSettings { answer_bytes: 100_000, ..settings(&directory) }).unwrap();
+    shop.answer_bytes = 100_000;
     shop.limit = 100_000;
     let refusal = shop.refusal("SELECT repeat('x', 1000) FROM generate_series(1, 100000)").await;
     let told = refusal.to_string();
@@ -290,11 +291,13 @@ async fn a_permit_is_held_until_the_last_work_has_ended() {
         select: parse_select("SELECT n, count(*) FROM stuck GROUP BY n").unwrap(),
         parameters: Parameters::default(),
         tables: vec![QueryTable { name: "stuck".to_owned(), provider, columns }],
-        limit: 10,
+        limit: Some(10),
         timeout: Duration::from_millis(200),
         as_of: "2026-06-14T00:24:16Z".parse().unwrap(),
     };
-    let refusal = shop.engine.run(query, Arc::clone(&permit)).await.unwrap_err();
+    let mut rows = shop.engine.start(query, Arc::clone(&permit)).await.unwrap();
+    let refusal = rows.next().await.unwrap().unwrap_err();
+    drop(rows);
     assert!(matches!(refusal, QueryError::Timeout { .. }), "{refusal:?}");
     for _ in 0..5 {
         assert_eq!(shop.rows("SELECT 1").await, json!([[1]]));

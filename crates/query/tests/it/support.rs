@@ -11,8 +11,10 @@ use arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
 use freshet_query::{
-    EngineSettings, Parameters, Query, QueryEngine, QueryError, QueryTable, TableColumn, find_tables, parse_select,
+    Encoded, EngineSettings, Format, Parameters, Query, QueryEngine, QueryError, QueryTable, Summary, TableColumn,
+    find_tables, parse_select,
 };
+use futures::StreamExt;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -21,6 +23,7 @@ pub(crate) struct Shop {
     pub tables: Vec<QueryTable>,
     pub limit: usize,
     pub timeout: Duration,
+    pub answer_bytes: usize,
     _directory: tempfile::TempDir,
 }
 
@@ -30,7 +33,6 @@ pub(crate) fn settings(directory: &tempfile::TempDir) -> EngineSettings {
         memory_bytes: 64 << 20,
         spill_directory: directory.path().join("spill"),
         spill_bytes: 256 << 20,
-        answer_bytes: 8 << 20,
     }
 }
 
@@ -96,6 +98,7 @@ pub(crate) fn shop() -> Shop {
         tables: vec![orders, customers],
         limit: 1_000,
         timeout: Duration::from_secs(20),
+        answer_bytes: 8 << 20,
         _directory: directory,
     }
 }
@@ -106,19 +109,31 @@ impl Shop {
     }
 
     pub(crate) async fn ask_with(&self, sql: &str, parameters: &str) -> Result<Value, QueryError> {
+        let query = self.query(sql, parameters)?;
+        let rows = self.engine.start(query, ()).await?;
+        let (body, summary) = whole(rows.encode(Format::Json, Some(self.answer_bytes))).await?;
+        let body: Value = serde_json::from_slice(&body).expect("the body is JSON");
+        assert_eq!(body["rows"].as_array().unwrap().len(), summary.rows);
+        assert_eq!(body["row_count"], summary.rows);
+        assert_eq!(body["truncated"], summary.truncated);
+        Ok(body)
+    }
+
+    /// A query over the tables that it names.
+    pub(crate) fn query(&self, sql: &str, parameters: &str) -> Result<Query, QueryError> {
         let select = parse_select(sql)?;
         let known: Vec<String> = self.tables.iter().map(|table| table.name.clone()).collect();
         let named = find_tables(&select, &known)?;
         let tables = self.tables.iter().filter(|table| named.contains(&&table.name)).cloned().collect();
         let parameters = Parameters::read(&RawValue::from_string(parameters.to_owned()).unwrap())?;
         let as_of = "2026-06-14T00:24:16Z".parse().unwrap();
-        let query = Query { select, parameters, tables, limit: self.limit, timeout: self.timeout, as_of };
-        let answer = self.engine.run(query, ()).await?;
-        let body: Value = serde_json::from_slice(&answer.body).expect("the body is JSON");
-        assert_eq!(body["rows"].as_array().unwrap().len(), answer.rows);
-        assert_eq!(body["row_count"], answer.rows);
-        assert_eq!(body["truncated"], answer.truncated);
-        Ok(body)
+        Ok(Query { select, parameters, tables, limit: Some(self.limit), timeout: self.timeout, as_of })
+    }
+
+    /// A whole answer in a format.
+    pub(crate) async fn answer(&self, sql: &str, format: Format) -> Result<Vec<u8>, QueryError> {
+        let rows = self.engine.start(self.query(sql, "[]")?, ()).await?;
+        whole(rows.encode(format, Some(self.answer_bytes))).await.map(|(body, _)| body)
     }
 
     /// The rows of an answer.
@@ -143,4 +158,13 @@ impl Shop {
             Err(error) => error,
         }
     }
+}
+
+/// Takes an answer to its end.
+pub(crate) async fn whole(mut answer: Encoded) -> Result<(Vec<u8>, Summary), QueryError> {
+    let mut body = Vec::new();
+    while let Some(piece) = answer.next().await {
+        body.extend_from_slice(&piece?);
+    }
+    Ok((body, answer.summary().expect("it has ended")))
 }

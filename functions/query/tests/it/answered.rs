@@ -150,7 +150,7 @@ async fn it_says_of_itself_what_it_serves_and_that_it_is_well() {
     assert_eq!(api["info"]["title"], "Freshet query");
     let described = &api["paths"]["/query/v0/sql"]["post"];
     let statuses: Vec<&str> = described["responses"].as_object().unwrap().keys().map(String::as_str).collect();
-    assert_eq!(statuses, ["200", "400", "401", "403", "404", "408", "413", "415", "503"]);
+    assert_eq!(statuses, ["200", "303", "400", "401", "403", "404", "406", "408", "413", "415", "503"]);
     assert!(described["requestBody"]["content"]["application/json"].is_object(), "{described}");
     let health = call("/health").send(&scene).await;
     let checks = json!([{"name": "store", "reachable": true}, {"name": "files", "reachable": true}]);

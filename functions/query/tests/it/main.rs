@@ -3,6 +3,7 @@
 
 mod answered;
 mod files;
+mod formats;
 mod pressure;
 mod refused;
 mod scene;

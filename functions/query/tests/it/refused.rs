@@ -183,16 +183,6 @@ async fn a_query_of_too_much_memory_is_413() {
 }
 
 #[tokio::test]
-async fn an_answer_of_too_many_bytes_is_413() {
-    let sql = "SELECT repeat('x', 990) FROM generate_series(1, 100000)";
-    let reply = refusal(|call| call.sql(sql).field("limit", json!(100_000))).await;
-    reply.assert_problem(
-        413,
-        "the result is larger than 2900000 bytes: select fewer columns, or set a smaller limit than 2914 rows",
-    );
-}
-
-#[tokio::test]
 async fn a_body_that_is_too_large_is_413() {
     let reply = refusal(|call| call.raw(&" ".repeat(4 * 1_024 * 1_024 + 1))).await;
     reply.assert_problem(413, "the body has more than 4,194,304 bytes, the most that a request may have");

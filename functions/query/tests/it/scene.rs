@@ -1,16 +1,18 @@
 //! A tenant with databases, tables and keys, and queries over them.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request};
+use axum::response::Response;
 use bytes::Bytes;
 use freshet_access::{Access, SigningKey};
 use freshet_catalog::{Catalog, Precondition};
 use freshet_decode::{Decoder, failed_rows, failed_schema};
-use freshet_function_query::{QueryContext, QueryLimits, SqlAnswer, router};
+use freshet_function_query::{QueryContext, QueryLimits, SqlAnswer, StoredAnswers, router};
 use freshet_http::read_body;
 use freshet_model::{
     ApiKeyDefinition, Definition, PayloadFormat, Position, QueuedRecord, Record, RecordHeaders, RequestId,
@@ -20,6 +22,7 @@ use freshet_platform::files::DurableDirectory;
 use freshet_platform::{Clock, failed_table_path, table_path};
 use freshet_store::RedbStore;
 use freshet_table::{Slice, TableKind, TableSpec, Tables};
+use futures::StreamExt;
 use jiff::{SignedDuration, Timestamp};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
@@ -49,8 +52,16 @@ impl Scene {
         Self::with_limits(|limits| limits).await
     }
 
-    /// With tables `orders` (three rows, one failed) and `Visits` (nothing written) in `retail`, and `ledger` in `finance`.
     pub(crate) async fn with_limits(change: impl FnOnce(QueryLimits) -> QueryLimits) -> Self {
+        Self::with(change, None).await
+    }
+
+    /// Behind a gateway, unless that is changed, with tables `orders` (three rows, one failed) and `Visits` (nothing written) in
+    /// `retail`, and `ledger` in `finance`.
+    pub(crate) async fn with(
+        change: impl FnOnce(QueryLimits) -> QueryLimits,
+        stored_answers: Option<StoredAnswers>,
+    ) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let store = Arc::new(RedbStore::open(&directory.path().join("store")).unwrap());
         let catalog = Arc::new(Catalog::new(Arc::clone(&store) as _));
@@ -93,7 +104,8 @@ impl Scene {
         let clock = Clock::from_fn(move || *moved.lock().unwrap());
         let limits = change(QueryLimits::behind_gateway(directory.path()));
         let context =
-            QueryContext::new(store, Arc::clone(&catalog), access, Arc::clone(&tables), clock, limits).unwrap();
+            QueryContext::new(store, Arc::clone(&catalog), access, Arc::clone(&tables), clock, limits, stored_answers);
+        let context = context.unwrap();
         let scene =
             Self { router: router(Arc::new(context)), analyst, narrow, shop, files, catalog, tables, time, directory };
         scene
@@ -148,6 +160,11 @@ impl Scene {
     /// The directory that nothing told to a caller may name.
     pub(crate) fn directory(&self) -> String {
         self.directory.path().display().to_string()
+    }
+
+    /// A place in that directory.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
     }
 
     /// The rows of a right query over `retail`.
@@ -266,17 +283,34 @@ impl Call {
     }
 
     pub(crate) async fn send(self, scene: &Scene) -> Reply {
+        let (parts, body) = self.answer(scene).await.into_parts();
+        let body = read_body(body, 64 << 20).await.unwrap();
+        let text = String::from_utf8_lossy(&body);
+        assert!(!text.contains(&scene.directory()), "no path of the server's in a body: {text}");
+        Reply { status: parts.status.as_u16(), headers: parts.headers, body }
+    }
+
+    /// For an answer that breaks off: its status, and why.
+    pub(crate) async fn send_broken(self, scene: &Scene) -> (u16, String) {
+        let (parts, body) = self.answer(scene).await.into_parts();
+        let mut pieces = body.into_data_stream();
+        let error = loop {
+            match pieces.next().await {
+                Some(Ok(_)) => {}
+                Some(Err(error)) => break error,
+                None => panic!("the answer is whole"),
+            }
+        };
+        (parts.status.as_u16(), error.to_string())
+    }
+
+    async fn answer(self, scene: &Scene) -> Response {
         let mut request = Request::builder().method(self.method).uri(self.path);
         for (name, value) in self.headers {
             request = request.header(name, value);
         }
         let body = Body::from(self.raw.unwrap_or_else(|| self.body.to_string()));
-        let response = scene.router.clone().oneshot(request.body(body).unwrap()).await.unwrap();
-        let (parts, body) = response.into_parts();
-        let body = read_body(body, 16 << 20).await.unwrap();
-        let text = String::from_utf8_lossy(&body);
-        assert!(!text.contains(&scene.directory()), "no path of the server's in a body: {text}");
-        Reply { status: parts.status.as_u16(), headers: parts.headers, body }
+        scene.router.clone().oneshot(request.body(body).unwrap()).await.unwrap()
     }
 }
 
@@ -284,12 +318,16 @@ impl Call {
 pub(crate) struct Reply {
     pub(crate) status: u16,
     headers: HeaderMap,
-    body: Bytes,
+    pub(crate) body: Bytes,
 }
 
 impl Reply {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.body.to_vec()).unwrap()
     }
 
     pub(crate) fn json(&self) -> Value {
@@ -310,6 +348,7 @@ impl Reply {
             403 => ("forbidden", "the token doesn't allow this"),
             404 => ("not-found", "there is no such thing"),
             405 => ("method-not-allowed", "the method is not allowed here"),
+            406 => ("not-acceptable", "there is no such format here"),
             408 => ("timeout", "it took too long"),
             413 => ("too-large", "a limit is exceeded"),
             415 => ("unsupported-media-type", "the content's type or encoding is not supported"),
