@@ -106,6 +106,16 @@ async fn what_is_exported_makes_the_same_elsewhere() {
     1,
     "tables.t.stream: "
 )]
+#[case::sql(
+    "[databases.d]\n\n[queries.q]\ndatabase = \"d\"\nsql = \"SELECT 1\\nFRUM t x\"\n",
+    1,
+    "queries.q.sql: expected the end of the query, found "
+)]
+#[case::no_such_table(
+    "[databases.d]\ntables = [{ name = \"totals\", sql = \"SELECT 1 AS id\" }]\n\n[indexes.i]\ndatabase = \"d\"\nkey = \"id\"\nquery = \"SELECT id FROM total\"\n",
+    1,
+    "indexes.i.query: database d has no table \"total\"; did you mean \"totals\"?"
+)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_malformed_file_is_refused_with_its_place(#[case] text: &str, #[case] status: i32, #[case] says: &str) {
     let (deployment, server, file) = scene().await;

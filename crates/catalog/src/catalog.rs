@@ -7,6 +7,7 @@ use std::time::Duration;
 use freshet_model::{Definition, Problem, Problems, ResourceKind, TenantId};
 use freshet_store::{MAX_TRANSACTION, Store, StoreError, Write};
 use jiff::Timestamp;
+use tokio::task::spawn_blocking;
 
 use crate::cache::{Cache, SNAPSHOT_MAX_STALE};
 use crate::change::{Outcome, Wish, Wishes, evaluate};
@@ -155,11 +156,12 @@ impl Catalog {
             revision: state.revision,
             writes: Vec::new(),
         };
+        let wishes = Arc::new(wishes(file, &state, prune));
         if let Some(other) = file.tenant.as_ref().filter(|other| *other != tenant) {
             let message = format!("the file is for tenant {other}, and this call for {tenant}");
             plan.problems.push(Problem { path: "tenant".to_owned(), message });
         }
-        for outcome in evaluate(tenant, &state, &wishes(file, &state, prune), now) {
+        for outcome in decide(tenant, state, wishes, now).await? {
             let (entry, write) = planned(outcome);
             plan.resources.push(entry);
             plan.writes.extend(write);
@@ -193,7 +195,7 @@ impl Catalog {
         now: Timestamp,
     ) -> Result<Outcome, CatalogError> {
         let deletes = matches!(wish, Wish::Delete);
-        let wishes = Wishes::from([(identity.clone(), (name.to_owned(), wish))]);
+        let wishes = Arc::new(Wishes::from([(identity.clone(), (name.to_owned(), wish))]));
         let _one_at_a_time = self.writing.lock().await;
         for _ in 0..WRITE_ATTEMPTS {
             let state = State::load(self.store.as_ref(), tenant).await?;
@@ -202,13 +204,14 @@ impl Catalog {
                 return Err(CatalogError::NotFound { kind: identity.kind, name: name.to_owned() });
             }
             check(precondition, identity.kind, name, existing)?;
+            let revision = state.revision;
             // One wish has one outcome.
-            let Some(mut outcome) = evaluate(tenant, &state, &wishes, now).pop() else { break };
+            let Some(mut outcome) = decide(tenant, state, Arc::clone(&wishes), now).await?.pop() else { break };
             if outcome.action == Action::Refuse {
                 return Err(refusal(outcome));
             }
             let Some(write) = outcome.write.take() else { return Ok(outcome) };
-            match self.commit(tenant, state.revision, vec![write]).await {
+            match self.commit(tenant, revision, vec![write]).await {
                 Err(CatalogError::Conflict) => {}
                 Err(error) => return Err(error),
                 Ok(()) => return Ok(outcome),
@@ -232,6 +235,18 @@ impl Catalog {
             other => CatalogError::writing(other),
         })
     }
+}
+
+/// What the wishes do to the state, decided on a thread that may be busy: the texts of queries take milliseconds each.
+async fn decide(
+    tenant: &TenantId,
+    state: State,
+    wishes: Arc<Wishes>,
+    now: Timestamp,
+) -> Result<Vec<Outcome>, CatalogError> {
+    let tenant = tenant.clone();
+    let decided = spawn_blocking(move || evaluate(&tenant, &state, &wishes, now)).await;
+    decided.map_err(|source| CatalogError::Undecided { source })
 }
 
 fn check(

@@ -1,19 +1,21 @@
 //! What a set of changes does to a tenant's resources: everything is decided here, from values, before anything is
 //! written.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use freshet_model::{
-    ApiKeyId, Definition, IndexDefinition, IndexId, Problems, ResourceKind, ResourceName, StreamDefinition, StreamId,
-    TenantId, did_you_mean,
+    ApiKeyId, Definition, IndexDefinition, IndexId, Problems, ResourceKind, StreamDefinition, StreamId, TenantId,
+    did_you_mean,
 };
 use freshet_store::{Condition, MAX_VALUE_BYTES, Write};
 use jiff::Timestamp;
 
+use crate::after::{After, references};
+use crate::losses::Losses;
 use crate::resource::{Identity, Kept, check_name, singular};
 use crate::schema::{activates, changed_table, differences, resolve};
 use crate::state::{State, key};
-use crate::{Action, ETag, Resource};
+use crate::{Action, ETag, Resource, databases};
 
 /// Most resources of one kind that a tenant has.
 pub const MAX_RESOURCES: usize = 1_000;
@@ -75,7 +77,8 @@ impl Outcome {
 /// What the wishes do to the state.
 pub(crate) fn evaluate(tenant: &TenantId, state: &State, wishes: &Wishes, now: Timestamp) -> Vec<Outcome> {
     let after = After::of(state, wishes);
-    let change = ChangeSet { tenant, state, after: &after, now };
+    let losses = Losses::of(state, wishes, &after);
+    let change = ChangeSet { tenant, state, after: &after, losses: &losses, now };
     wishes
         .iter()
         .map(|(identity, (name, wish))| match wish {
@@ -85,58 +88,11 @@ pub(crate) fn evaluate(tenant: &TenantId, state: &State, wishes: &Wishes, now: T
         .collect()
 }
 
-/// How the tenant looks once all wishes are fulfilled, by name: what references are checked against.
-struct After<'a> {
-    definitions: BTreeMap<&'a Identity, (&'a str, &'a Definition)>,
-    /// By kind and id: the resources that have or ask for it.
-    ids: HashMap<(ResourceKind, &'a str), Vec<&'a str>>,
-    counts: HashMap<ResourceKind, usize>,
-    /// By kind and name: who refers to it, as `tables.orders`.
-    referrers: HashMap<(ResourceKind, &'a str), Vec<String>>,
-}
-
-impl<'a> After<'a> {
-    fn of(state: &'a State, wishes: &'a Wishes) -> Self {
-        let mut definitions: BTreeMap<&Identity, (&str, &Definition)> = BTreeMap::new();
-        for (identity, resource) in &state.resources {
-            definitions.insert(identity, (resource.name.as_str(), &resource.definition));
-        }
-        for (identity, (name, wish)) in wishes {
-            match wish {
-                Wish::Put(definition) => definitions.insert(identity, (name.as_str(), definition)),
-                Wish::Delete => definitions.remove(identity),
-            };
-        }
-        let mut ids: HashMap<(ResourceKind, &str), Vec<&str>> = HashMap::new();
-        let mut counts = HashMap::new();
-        let mut referrers: HashMap<(ResourceKind, &str), Vec<String>> = HashMap::new();
-        for (identity, (name, definition)) in &definitions {
-            for reference in references(definition) {
-                let referrers = referrers.entry((reference.kind, reference.name.as_str())).or_default();
-                referrers.push(format!("{}.{name}", identity.kind));
-            }
-            *counts.entry(identity.kind).or_insert(0) += 1;
-            let kept = state.resources.get(identity).and_then(|resource| own_id(&resource.definition));
-            if let Some(id) = own_id(definition).or(kept) {
-                ids.entry((identity.kind, id)).or_default().push(name);
-            }
-        }
-        Self { definitions, ids, counts, referrers }
-    }
-
-    fn names(&self, kind: ResourceKind) -> impl Iterator<Item = &'a str> {
-        self.definitions.iter().filter(move |(identity, _)| identity.kind == kind).map(|(_, (name, _))| *name)
-    }
-
-    fn has(&self, kind: ResourceKind, name: &str) -> bool {
-        self.definitions.get(&Identity::new(kind, name)).is_some_and(|(known, _)| *known == name)
-    }
-}
-
 struct ChangeSet<'a> {
     tenant: &'a TenantId,
     state: &'a State,
     after: &'a After<'a>,
+    losses: &'a Losses<'a>,
     now: Timestamp,
 }
 
@@ -152,6 +108,15 @@ impl ChangeSet<'_> {
             self.check_count(identity, &mut problems);
         }
         self.check_references(wished, &mut problems);
+        databases::check(self.after, name, wished, &mut problems);
+        for missed in self.losses.missed(identity, name) {
+            let referrers = Vec::from_iter(missed.referrers).join(", ");
+            let message = format!(
+                "takes table {} from database {}, where others read it: {referrers}",
+                missed.table, missed.database
+            );
+            problems.add(missed.path, message);
+        }
         let definition = self.resolved(identity, name, wished, &mut problems);
         if !problems.is_empty() {
             return Outcome::refused(kind, name, problems);
@@ -302,7 +267,10 @@ impl ChangeSet<'_> {
 
     fn delete(&self, identity: &Identity, name: &str) -> Outcome {
         let kind = identity.kind;
-        let referrers = self.after.referrers.get(&(kind, name)).cloned().unwrap_or_default();
+        let mut referrers = self.after.referrers.get(&(kind, name)).cloned().unwrap_or_default();
+        let readers: BTreeSet<String> =
+            self.losses.missed(identity, name).into_iter().flat_map(|missed| missed.referrers).collect();
+        referrers.extend(readers);
         if !referrers.is_empty() {
             let message = format!("can't be deleted while others refer to it: {}", referrers.join(", "));
             return Outcome { referrers, ..Outcome::refused(kind, name, Problems::one("", message)) };
@@ -323,46 +291,6 @@ fn key_id(definition: &Definition, existing: Option<&Resource>) -> Option<ApiKey
     let Definition::ApiKey(_) = definition else { return None };
     let kept = existing.and_then(|existing| existing.key_id.clone());
     Some(kept.unwrap_or_else(|| ApiKeyId::from_random_bits(rand::random())))
-}
-
-/// A name in a definition that must be that of another resource.
-struct Reference<'a> {
-    path: String,
-    kind: ResourceKind,
-    name: &'a ResourceName,
-}
-
-fn references(definition: &Definition) -> Vec<Reference<'_>> {
-    fn list<'a>(field: &str, kind: ResourceKind, names: &'a [ResourceName]) -> impl Iterator<Item = Reference<'a>> {
-        names.iter().enumerate().map(move |(at, name)| Reference { path: format!("{field}[{at}]"), kind, name })
-    }
-    fn database(name: &ResourceName) -> Reference<'_> {
-        Reference { path: "database".to_owned(), kind: ResourceKind::Databases, name }
-    }
-    match definition {
-        Definition::Stream(_) | Definition::Database(_) => Vec::new(),
-        Definition::Table(table) => {
-            let stream = Reference { path: "stream".to_owned(), kind: ResourceKind::Streams, name: &table.stream };
-            std::iter::once(stream).chain(list("databases", ResourceKind::Databases, &table.databases)).collect()
-        }
-        Definition::Query(query) => vec![database(&query.database)],
-        Definition::Index(index) => vec![database(&index.database)],
-        Definition::ApiKey(key) => {
-            let streams = list("streams", ResourceKind::Streams, key.streams.as_deref().unwrap_or_default());
-            let databases = list("databases", ResourceKind::Databases, key.databases.as_deref().unwrap_or_default());
-            let indexes = list("indexes", ResourceKind::Indexes, key.indexes.as_deref().unwrap_or_default());
-            streams.chain(databases).chain(indexes).collect()
-        }
-    }
-}
-
-/// The id that a definition says itself.
-fn own_id(definition: &Definition) -> Option<&str> {
-    match definition {
-        Definition::Stream(stream) => stream.id.as_ref().map(StreamId::as_str),
-        Definition::Index(index) => index.id.as_ref().map(IndexId::as_str),
-        _ => None,
-    }
 }
 
 /// An id that is part of URLs, so that a resource keeps it.

@@ -2,6 +2,7 @@
 
 use freshet_model::{Problems, ResourceKind};
 use freshet_store::StoreError;
+use tokio::task::JoinError;
 
 use crate::resource::singular;
 
@@ -58,6 +59,13 @@ pub enum CatalogError {
         /// Why.
         reason: &'static str,
     },
+    /// The change was not decided: the process is about to end, or a defect of ours. Nothing was written.
+    #[error("the definitions could not be checked")]
+    Undecided {
+        /// Why.
+        #[source]
+        source: JoinError,
+    },
     /// What is stored is not a definition that this version understands.
     #[error("the stored definition {key} can't be read: {reason}")]
     Corrupt {
@@ -75,6 +83,7 @@ impl CatalogError {
         match self {
             Self::Conflict | Self::Unavailable { .. } => true,
             Self::Store { source, .. } => source.is_temporary(),
+            Self::Undecided { source } => source.is_cancelled(),
             _ => false,
         }
     }

@@ -54,9 +54,10 @@ pub(crate) fn of_catalog(error: CatalogError) -> Problem {
         CatalogError::NotFound { .. } => Problem::not_found(error.to_string()),
         CatalogError::InUse { .. } | CatalogError::Conflict => Problem::conflict(error.to_string()),
         CatalogError::PreconditionFailed { .. } => Problem::precondition_failed(error.to_string()),
-        CatalogError::Store { .. } | CatalogError::Unavailable { .. } | CatalogError::Corrupt { .. } => {
-            of_failure(&error, error.is_temporary())
-        }
+        CatalogError::Store { .. }
+        | CatalogError::Unavailable { .. }
+        | CatalogError::Undecided { .. }
+        | CatalogError::Corrupt { .. } => of_failure(&error, error.is_temporary()),
     }
 }
 

@@ -31,7 +31,6 @@ const WAY_OUT: &str =
 
 #[rstest]
 #[case::stream(|table: &mut Value| table["stream"] = json!("clicks"), "stream", "the stream of a table can't change; it is orders. Make a new table on clicks")]
-#[case::row_tag(|table: &mut Value| table["row_tag"] = json!("order"), "row_tag", "can't change in place; it is not set")]
 #[case::mode(|table: &mut Value| { table["mode"] = json!("append"); table["key"] = json!([]); table["order_by"] = Value::Null; }, "mode", "can't change in place; it is \"upsert\"")]
 #[case::key(|table: &mut Value| table["key"] = json!(["order_id", "at"]), "key", "can't change in place; it is [\"order_id\"]")]
 #[case::order(|table: &mut Value| table["order_by"] = Value::Null, "order_by", "can't change in place; it is \"at\"")]
