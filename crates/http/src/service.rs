@@ -1,5 +1,6 @@
 //! `GET /health` and `GET /openapi.json`: what a function says about itself. They need no token and tell nothing of a tenant.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,10 @@ use utoipa::openapi::{InfoBuilder, LicenseBuilder, OpenApi};
 /// How long an answer of `/health` is given again: callers without a token can't make the store and the queue work
 /// harder than once in this time.
 const HEALTH_KEPT: Duration = Duration::from_secs(1);
-/// How long `/health` waits for what it asks.
+/// How long one thing may take to answer before it counts as out of reach: a client that tries again by itself, with ever longer
+/// waits between, may take minutes to say so.
+const CHECK_TIME_LIMIT: Duration = Duration::from_secs(4);
+/// How long `/health` waits for all of its checks.
 const HEALTH_TIME_LIMIT: Duration = Duration::from_secs(5);
 
 /// Whether one thing that a function needs can be reached.
@@ -25,6 +29,24 @@ pub struct HealthCheck {
     pub name: &'static str,
     /// Whether it answered. Why not is for the log, not for strangers.
     pub reachable: bool,
+}
+
+impl HealthCheck {
+    /// Whether what `asked` asks answers, and does so within 4 s. Why not goes to the log.
+    pub async fn of<T, E: Error + 'static>(name: &'static str, asked: impl Future<Output = Result<T, E>>) -> Self {
+        let reachable = match tokio::time::timeout(CHECK_TIME_LIMIT, asked).await {
+            Ok(Ok(_)) => true,
+            Ok(Err(error)) => {
+                tracing::warn!(error = &error as &dyn Error, "the {name} can't be reached");
+                false
+            }
+            Err(_elapsed) => {
+                tracing::warn!("the {name} can't be reached: no answer within {} s", CHECK_TIME_LIMIT.as_secs());
+                false
+            }
+        };
+        Self { name, reachable }
+    }
 }
 
 #[derive(Debug, Clone, Serialize)]

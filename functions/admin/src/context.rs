@@ -1,6 +1,5 @@
 //! What admin works with, and what stays warm between requests.
 
-use std::error::Error;
 use std::sync::Arc;
 
 use freshet_access::Access;
@@ -31,14 +30,11 @@ pub struct AdminContext {
 impl AdminContext {
     /// Whether admin can reach what it needs. Why not goes to the log.
     pub async fn health(&self) -> Vec<HealthCheck> {
-        let (store, queue, files) = tokio::join!(self.store.ping(), self.queue.ping(), self.tables.ping());
-        vec![check("store", &store), check("queue", &queue), check("files", &files)]
+        let (store, queue, files) = tokio::join!(
+            HealthCheck::of("store", self.store.ping()),
+            HealthCheck::of("queue", self.queue.ping()),
+            HealthCheck::of("files", self.tables.ping()),
+        );
+        vec![store, queue, files]
     }
-}
-
-fn check<E: Error + 'static>(name: &'static str, asked: &Result<(), E>) -> HealthCheck {
-    if let Err(error) = asked {
-        tracing::warn!(error = error as &dyn Error, "the {name} can't be reached");
-    }
-    HealthCheck { name, reachable: asked.is_ok() }
 }

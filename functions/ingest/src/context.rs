@@ -78,14 +78,8 @@ impl IngestContext {
 
     /// Whether ingest can reach what it needs.
     pub async fn health(&self) -> Vec<HealthCheck> {
-        let (store, queue) = tokio::join!(self.store.ping(), self.queue.ping());
-        vec![check("store", &store), check("queue", &queue)]
+        let (store, queue) =
+            tokio::join!(HealthCheck::of("store", self.store.ping()), HealthCheck::of("queue", self.queue.ping()));
+        vec![store, queue]
     }
-}
-
-fn check<E: std::error::Error + 'static>(name: &'static str, answer: &Result<(), E>) -> HealthCheck {
-    if let Err(error) = answer {
-        tracing::warn!(name, error = error as &dyn std::error::Error, "it can't be reached");
-    }
-    HealthCheck { name, reachable: answer.is_ok() }
 }

@@ -135,14 +135,8 @@ impl QueryContext {
 
     /// Whether queries can reach what they need.
     pub async fn health(&self) -> Vec<HealthCheck> {
-        let (store, files) = tokio::join!(self.store.ping(), self.tables.ping());
-        vec![check("store", &store), check("files", &files)]
+        let (store, files) =
+            tokio::join!(HealthCheck::of("store", self.store.ping()), HealthCheck::of("files", self.tables.ping()));
+        vec![store, files]
     }
-}
-
-fn check<E: std::error::Error + 'static>(name: &'static str, answer: &Result<(), E>) -> HealthCheck {
-    if let Err(error) = answer {
-        tracing::warn!(name, error = error as &dyn std::error::Error, "it can't be reached");
-    }
-    HealthCheck { name, reachable: answer.is_ok() }
 }

@@ -7,7 +7,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
 use axum::routing::post;
-use freshet_http::{JsonBody, with_common_layers};
+use freshet_http::{HealthCheck, JsonBody, with_common_layers};
 use rstest::rstest;
 use serde_json::Value;
 use tracing_subscriber::fmt::MakeWriter;
@@ -51,13 +51,20 @@ async fn lines_of(body: &'static str) -> Vec<Value> {
     lines_at("/orders/%0a", body).await
 }
 
-async fn lines_at(path: &str, body: &'static str) -> Vec<Value> {
+/// What is logged while a future runs.
+async fn logged(doing: impl Future<Output = ()>) -> String {
     let lines = Lines::default();
     // With one subscriber in the process alone, tracing asks that of the thread which comes to a line of code first, and
     // turns the line off for all where that thread has none: another test's.
     let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry());
     let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_writer(lines.clone()).finish();
     let guard = tracing::subscriber::set_default(subscriber);
+    doing.await;
+    drop(guard);
+    String::from_utf8(lines.0.lock().unwrap().clone()).unwrap()
+}
+
+async fn lines_at(path: &str, body: &'static str) -> Vec<Value> {
     let request = Request::post(format!("{path}?token=s3cret-query"))
         .header("x-request-id", "r-1")
         .header("authorization", "Bearer s3cret-token")
@@ -67,9 +74,10 @@ async fn lines_at(path: &str, body: &'static str) -> Vec<Value> {
         .route("/orders/{id}", post(take))
         .route("/indexes/{index_id}/profiles/{profile_id}", post(take))
         .route("/broken/{profile_id}", post(broken));
-    answer(with_common_layers(answering), request.unwrap()).await;
-    drop(guard);
-    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let text = logged(async {
+        answer(with_common_layers(answering), request.unwrap()).await;
+    })
+    .await;
     assert!(!text.contains("s3cret"), "{text}");
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
@@ -104,4 +112,20 @@ async fn what_a_refused_body_held_is_not_in_the_log() {
     let lines = lines_of("\"s3cret-body\"").await;
     assert_eq!(lines.len(), 1);
     assert_eq!((&lines[0]["status"], &lines[0]["problem"]), (&400.into(), &"bad-request".into()));
+}
+
+#[rstest]
+#[case::refuses(async { Err(io::Error::other("no route")) }, "no route")]
+// As a client of S3 does that tries again by itself for minutes.
+#[case::never_answers(std::future::pending(), "no answer within 4 s")]
+#[tokio::test]
+async fn what_a_health_check_does_not_reach_is_told_with_the_reason(
+    #[case] asked: impl Future<Output = io::Result<()>>,
+    #[case] reason: &str,
+) {
+    let text = logged(async {
+        assert!(!HealthCheck::of("files", asked).await.reachable);
+    })
+    .await;
+    assert!(text.contains("WARN") && text.contains("the files can't be reached") && text.contains(reason), "{text}");
 }
