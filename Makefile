@@ -27,6 +27,12 @@ test: tools servers ## Runs every test, against real servers; one crate: cargo t
 soak: tools ## Runs the tests that take too long for every change
 	@cargo test --package freshet-access --locked -- --ignored
 
+FUZZ_SECONDS ?= 60
+
+.PHONY: fuzz
+fuzz: ## Fuzzes decoding and splitting for FUZZ_SECONDS each (60), where cargo-fuzz and a nightly compiler are installed
+	@if cargo +nightly fuzz --version >/dev/null 2>&1; then for target in json split xml; do cargo +nightly fuzz run "$$target" -- -max_total_time=$(FUZZ_SECONDS) -max_len=20000; done; else echo "fuzz: needs cargo-fuzz and a nightly compiler (cargo install --locked cargo-fuzz; rustup toolchain install nightly)"; fi
+
 .PHONY: lint
 lint: tools ## Checks format, lints, licences and scripts
 	@cargo fmt --all --check

@@ -56,7 +56,7 @@ pub(crate) enum Command {
     Apply(Apply),
     /// Print the resources that are there as a TOML file
     Export(Output),
-    /// Send the records of a CSV, JSON or NDJSON file (also .gz) to a stream
+    /// Send the records of a CSV, JSON or NDJSON file, or an XML document (also .gz), to a stream
     Send(Send),
     /// Run one SELECT
     Sql(Sql),
@@ -136,7 +136,7 @@ pub(crate) struct Apply {
 pub(crate) struct Send {
     /// Name or id of the stream
     pub(crate) stream: String,
-    /// The file: .csv, .json (an array of objects), .ndjson or .jsonl, each also with .gz
+    /// The file: .csv, .json (an array of objects), .ndjson, .jsonl or .xml (one document), each also with .gz
     pub(crate) file: PathBuf,
     /// Records a request
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=10_000))]

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
+use freshet_model::PayloadFormat;
 use futures::{StreamExt as _, stream};
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{Method, StatusCode};
@@ -27,6 +28,8 @@ const MOST_REFUSED: usize = 100;
 pub(crate) struct SendOptions {
     /// The stream's id.
     pub(crate) stream_id: String,
+    /// What the records are. Of XML a request has one.
+    pub(crate) format: PayloadFormat,
     /// Records a request.
     pub(crate) batch: usize,
     /// Requests at the same time.
@@ -140,7 +143,11 @@ pub(crate) async fn send_records(
 /// Reads batches on a thread of their own, a few ahead.
 fn read_ahead(records: Records, options: &SendOptions) -> tokio::sync::mpsc::Receiver<Result<Batch, CommandError>> {
     let (sender, receiver) = tokio::sync::mpsc::channel(options.parallel);
-    let (most, mut first) = (options.batch, options.first_record);
+    let most = match options.format {
+        PayloadFormat::Json => options.batch,
+        PayloadFormat::Xml => 1,
+    };
+    let mut first = options.first_record;
     tokio::task::spawn_blocking(move || {
         let mut records = records.peekable();
         let mut number = 0;
@@ -230,14 +237,19 @@ async fn post(
     records: &[(u64, Bytes)],
     retries: &mut u64,
 ) -> Result<Option<Problem>, CommandError> {
-    let body = body_of(records);
+    let (content_type, body) = match options.format {
+        PayloadFormat::Json => ("application/x-ndjson", lines(records)),
+        PayloadFormat::Xml => {
+            ("application/xml", records.first().map(|(_, document)| document.clone()).unwrap_or_default())
+        }
+    };
     let path = format!("/stream/v0/data/{}", options.stream_id);
     let give_up = Instant::now() + PATIENCE;
     let mut pause = PAUSES.0;
     loop {
         let request = client
             .request(Method::POST, &path)?
-            .header(CONTENT_TYPE, "application/x-ndjson")
+            .header(CONTENT_TYPE, content_type)
             .header("X-Request-Id", request_id)
             .body(body.clone());
         let url = client.url().to_string();
@@ -275,7 +287,7 @@ async fn post(
     }
 }
 
-fn body_of(records: &[(u64, Bytes)]) -> Bytes {
+fn lines(records: &[(u64, Bytes)]) -> Bytes {
     let mut body = BytesMut::with_capacity(records.iter().map(|(_, record)| record.len() + 1).sum());
     for (_, record) in records {
         body.extend_from_slice(record);

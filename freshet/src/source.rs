@@ -6,37 +6,48 @@ use std::path::Path;
 
 use bytes::Bytes;
 use freshet_decode::{BodyForm, SplitLimits, split_records};
+use freshet_model::PayloadFormat;
 use serde_json::{Map, Value};
 
 use crate::error::CommandError;
 
 /// Largest `.json` file, which is read whole.
 const MOST_JSON: u64 = 1 << 30;
-/// Longest line of an NDJSON file: a record's own limit and some room for blanks.
+/// Longest line of an NDJSON file, and longest document: a record's own limit and some room for blanks.
 const LONGEST_LINE: u64 = 2_000_000;
 
-/// The records of a file, one JSON object each, in the file's order.
+/// The records of a file in the file's order: JSON objects, or one XML document.
 pub(crate) type Records = Box<dyn Iterator<Item = Result<Bytes, CommandError>> + Send>;
+
+/// What a file holds.
+pub(crate) struct Source {
+    pub(crate) records: Records,
+    pub(crate) format: PayloadFormat,
+}
 
 /// Opens a file of records; its name says what it holds.
 ///
 /// # Errors
 /// The file can't be read, or its name ends in nothing known.
-pub(crate) fn open(path: &Path) -> Result<Records, CommandError> {
+pub(crate) fn open(path: &Path) -> Result<Source, CommandError> {
     let name = path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
     let (name, zipped) = name.strip_suffix(".gz").map_or((name.as_str(), false), |name| (name, true));
     let form = name.rsplit('.').next().unwrap_or_default();
     let file = File::open(path).map_err(|source| CommandError::File { path: path.to_owned(), source })?;
     let shown = path.display().to_string();
     let bytes: Box<dyn Read + Send> = if zipped { unzipped(file) } else { Box::new(file) };
-    match form {
-        "csv" => csv_records(bytes, shown),
-        "json" => json_records(bytes, &shown),
-        "ndjson" | "jsonl" => Ok(line_records(bytes, shown)),
-        _ => Err(CommandError::Input(format!(
-            "{shown}: expected a name that ends in .csv, .json, .ndjson or .jsonl, each also with .gz"
-        ))),
-    }
+    let records = match form {
+        "csv" => csv_records(bytes, shown)?,
+        "json" => json_records(bytes, &shown)?,
+        "ndjson" | "jsonl" => line_records(bytes, shown),
+        "xml" => document(bytes, &shown)?,
+        _ => {
+            return Err(CommandError::Input(format!(
+                "{shown}: expected a name that ends in .csv, .json, .ndjson, .jsonl or .xml, each also with .gz"
+            )));
+        }
+    };
+    Ok(Source { records, format: if form == "xml" { PayloadFormat::Xml } else { PayloadFormat::Json } })
 }
 
 #[expect(clippy::disallowed_types, reason = "a file of the user's own, read line by line and never held whole")]
@@ -71,6 +82,14 @@ fn json_records(bytes: impl Read, shown: &str) -> Result<Records, CommandError> 
     let records =
         split_records(&Bytes::from(body), BodyForm::Json, limits).map_err(|source| failed(source.to_string()))?;
     Ok(Box::new(records.into_iter().map(Ok)))
+}
+
+/// An XML file is one document, and one record. The server says what is wrong with it, a length beyond its limit too.
+fn document(bytes: impl Read, shown: &str) -> Result<Records, CommandError> {
+    let mut document = Vec::new();
+    let read = bytes.take(LONGEST_LINE).read_to_end(&mut document);
+    read.map_err(|source| CommandError::Input(format!("{shown}: {source}")))?;
+    Ok(Box::new(std::iter::once(Ok(Bytes::from(document)))))
 }
 
 fn line_records(bytes: impl Read + Send + 'static, shown: String) -> Records {
@@ -116,9 +135,19 @@ mod tests {
             std::fs::write(&path, text).unwrap();
         }
         let records: Vec<Value> =
-            open(&path).unwrap().map(|record| serde_json::from_slice(&record.unwrap()).unwrap()).collect();
+            open(&path).unwrap().records.map(|record| serde_json::from_slice(&record.unwrap()).unwrap()).collect();
         let expected = [serde_json::json!({"id": "1", "city": "Oslo"}), serde_json::json!({"id": "2", "city": "A, B"})];
         assert_eq!(records, expected);
+    }
+
+    #[test]
+    fn an_xml_file_is_one_document() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x.XML");
+        std::fs::write(&path, "<a>\n<b/>\n</a>\n").unwrap();
+        let Source { records, format } = open(&path).unwrap();
+        assert_eq!(format, PayloadFormat::Xml);
+        assert_eq!(records.map(Result::unwrap).collect::<Vec<_>>(), ["<a>\n<b/>\n</a>\n"]);
     }
 
     #[test]

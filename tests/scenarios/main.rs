@@ -27,3 +27,4 @@ mod secrets;
 mod sending;
 mod service;
 mod stops;
+mod xml;

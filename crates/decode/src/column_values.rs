@@ -11,7 +11,7 @@ use freshet_model::ColumnType;
 
 use crate::DecodeError;
 use crate::schema::UTC;
-use crate::value::{Unfit, to_boolean, to_date, to_decimal, to_double, to_integer, to_json, to_text, to_timestamp};
+use crate::value::{Incoming, Unfit, to_boolean, to_date, to_decimal, to_double, to_integer, to_timestamp};
 
 /// One value a row, of the column's type. Unlike arrow's builders it can be truncated, which takes back a row whose
 /// later columns fail.
@@ -42,18 +42,31 @@ impl<'a> ColumnValues<'a> {
         }
     }
 
-    /// Adds what a JSON value is in this column; returns whether it is more than null. Adds nothing where it doesn't
-    /// fit.
-    pub(crate) fn push(&mut self, json: &'a str) -> Result<bool, Unfit> {
+    /// Adds what a value is in this column; returns whether it is more than null. Adds nothing where it doesn't fit.
+    pub(crate) fn push(&mut self, value: &impl Incoming<'a>) -> Result<bool, Unfit> {
         match self {
-            Self::Text(values) => Ok(push(values, to_text(json)?)),
-            Self::Json(values) => Ok(push(values, to_json(json))),
-            Self::Boolean(values) => Ok(push(values, to_boolean(json)?)),
-            Self::Integer(values) => Ok(push(values, to_integer(json)?)),
-            Self::Double(values) => Ok(push(values, to_double(json)?)),
-            Self::Decimal { precision, scale, values } => Ok(push(values, to_decimal(json, *precision, *scale)?)),
-            Self::Date(values) => Ok(push(values, to_date(json)?)),
-            Self::Timestamp(values) => Ok(push(values, to_timestamp(json)?)),
+            Self::Text(values) => Ok(push(values, value.text()?)),
+            Self::Json(values) => Ok(push(values, value.json())),
+            Self::Boolean(values) => Ok(push(values, to_boolean(value.scalar()?)?)),
+            Self::Integer(values) => Ok(push(values, to_integer(value.scalar()?)?)),
+            Self::Double(values) => Ok(push(values, to_double(value.scalar()?)?)),
+            Self::Decimal { precision, scale, values } => {
+                Ok(push(values, to_decimal(value.scalar()?, *precision, *scale)?))
+            }
+            Self::Date(values) => Ok(push(values, to_date(value.scalar()?)?)),
+            Self::Timestamp(values) => Ok(push(values, to_timestamp(value.scalar()?)?)),
+        }
+    }
+
+    /// Adds a null.
+    pub(crate) fn push_null(&mut self) {
+        match self {
+            Self::Text(values) | Self::Json(values) => values.push(None),
+            Self::Boolean(values) => values.push(None),
+            Self::Integer(values) | Self::Timestamp(values) => values.push(None),
+            Self::Double(values) => values.push(None),
+            Self::Decimal { values, .. } => values.push(None),
+            Self::Date(values) => values.push(None),
         }
     }
 

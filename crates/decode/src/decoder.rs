@@ -1,18 +1,20 @@
 //! Queued records to typed rows.
 
-use std::sync::Arc;
-
-use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, TimestampMicrosecondArray};
+use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
-use freshet_model::{ColumnName, ColumnType, PayloadFormat, Position, QueuedRecord, TableDefinition};
+use freshet_model::{PayloadFormat, Position, QueuedRecord, RowTag, TableDefinition, did_you_mean};
 use jiff::Timestamp;
 
-use crate::column_values::{ColumnValues, text_array};
+use crate::batch::{Batch, Column, Failure, MOST_CELLS};
 use crate::failed::FailedRow;
-use crate::json::{Wanted, kind_of};
-use crate::schema::{UTC, table_schema};
-use crate::value::{Unfit, expected, shown};
+use crate::json::{Json, kind_of};
+use crate::schema::table_schema;
+use crate::wanted::Wanted;
+use crate::xml::{Malformed, Part, Rows, Tree, element_names};
+
+/// So many rows a document may have in any table; in one of few columns it may have more.
+const ROWS_OF_ANY_DOCUMENT: usize = 10_000;
 
 /// Why a batch could not be made at all. None of these comes from what stands in a record: they are permanent, and
 /// faults of the caller.
@@ -37,13 +39,17 @@ pub enum DecodeError {
 /// What became of a batch of records.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decoded {
-    /// The rows, in the order of the records, with the [`table_schema`](crate::table_schema).
+    /// How many of the records it is of, at least one if there was any: all, unless these have made 10,000,000 values.
+    /// Decode the rest by itself then.
+    pub records: usize,
+    /// The rows, in the order of the records, and of the elements in a record; with the
+    /// [`table_schema`](crate::table_schema).
     pub rows: RecordBatch,
-    /// For each row the offset in the queue of its record.
+    /// For each row the offset in the queue of its record. The rows of one XML document share theirs.
     pub row_offsets: Vec<u64>,
-    /// The records that made no row, in their order. Rows and failed rows together are as many as the records.
+    /// What made no row, in the same order: a record, or a row's element of an XML document.
     pub failed: Vec<FailedRow>,
-    /// How many fields of the records no column asks for; one that stands twice counts twice. Fields of nested objects
+    /// How many fields of the rows no column asks for; one that stands twice counts twice. Fields of nested objects
     /// don't count.
     pub ignored_fields: u64,
 }
@@ -54,35 +60,25 @@ pub struct Decoder {
     schema: SchemaRef,
     columns: Vec<Column>,
     wanted: Wanted,
+    row_tag: Option<RowTag>,
 }
 
-#[derive(Debug)]
-struct Column {
-    name: ColumnName,
-    holds: ColumnType,
-    /// Why a row needs a value here, if it does.
-    needed: Option<&'static str>,
-}
-
-/// Why a record makes no row.
-pub(crate) struct Failure {
-    column: Option<ColumnName>,
-    reason: String,
+/// What is used for one record after the other.
+struct Scratch<'a> {
+    cells: Vec<Option<Json<'a>>>,
+    parts: Vec<Option<Part>>,
+    row: Tree<'a>,
 }
 
 impl Decoder {
     /// The decoder of a table.
     pub fn new(definition: &TableDefinition) -> Self {
-        let columns = definition.columns.iter().map(|column| Column {
-            name: column.name.clone(),
-            holds: column.column_type,
-            needed: if definition.key.contains(&column.name) {
-                Some("the column is part of the key")
-            } else {
-                column.required.then_some("the column is required")
-            },
-        });
-        Self { schema: table_schema(definition), columns: columns.collect(), wanted: Wanted::new(&definition.columns) }
+        Self {
+            schema: table_schema(definition),
+            columns: definition.columns.iter().map(|column| Column::new(column, definition)).collect(),
+            wanted: Wanted::new(&definition.columns),
+            row_tag: definition.row_tag.clone(),
+        }
     }
 
     /// The schema of the rows.
@@ -94,125 +90,105 @@ impl Decoder {
     /// makes a row, with nulls for the rest, as long as key and required columns have values; a value that its column
     /// can't hold fails its row, and names the first such column.
     ///
+    /// An XML document makes a row of each of its elements that the table's `row_tag` names; one that has none fails.
+    ///
     /// # Errors
     /// See [`DecodeError`]: never for what stands in a record.
     pub fn decode(&self, records: &[QueuedRecord], written_at: Timestamp) -> Result<Decoded, DecodeError> {
-        let mut values: Vec<ColumnValues<'_>> =
-            self.columns.iter().map(|column| ColumnValues::new(column.holds, records.len())).collect();
-        let mut cells = vec![None; self.columns.len()];
-        let mut kept: Vec<&QueuedRecord> = Vec::with_capacity(records.len());
-        let mut failed = Vec::new();
-        let mut ignored_fields = 0;
+        let mut batch = Batch::new(&self.columns, records.len());
+        let mut scratch = Scratch {
+            cells: vec![None; self.columns.len()],
+            parts: vec![None; self.columns.len()],
+            row: Tree::default(),
+        };
+        let mut decoded = 0;
         for queued in records {
-            cells.fill(None);
-            let row = match queued.record.headers.format {
-                PayloadFormat::Json => self.find_in_json(&queued.record.payload, &mut cells),
-                PayloadFormat::Xml => {
-                    Err(Failure { column: None, reason: "the payload is XML, expected a JSON object".to_owned() })
-                }
-            };
-            let row = row.and_then(|unknown_fields| {
-                ignored_fields += unknown_fields;
-                self.push_row(&cells, &mut values)
-            });
-            match row {
-                Ok(()) => kept.push(queued),
-                Err(failure) => {
-                    for column in &mut values {
-                        column.truncate(kept.len());
-                    }
-                    failed.push(FailedRow::new(queued, failure.column, failure.reason));
-                }
+            if batch.is_full() {
+                break;
             }
+            match queued.record.headers.format {
+                PayloadFormat::Json => self.decode_json(queued, &mut scratch, &mut batch),
+                PayloadFormat::Xml => self.decode_xml(queued, &mut scratch, &mut batch),
+            }
+            decoded += 1;
         }
-        let mut arrays = values.into_iter().map(ColumnValues::finish).collect::<Result<Vec<_>, _>>()?;
-        arrays.extend(system_arrays(&kept, written_at)?);
-        let row_offsets = kept.iter().map(|queued| queued.position.offset).collect();
-        let rows = RecordBatch::try_new(Arc::clone(&self.schema), arrays)?;
-        Ok(Decoded { rows, row_offsets, failed, ignored_fields })
+        batch.finish(&self.schema, decoded, written_at)
+    }
+
+    fn decode_json<'a>(&self, queued: &'a QueuedRecord, scratch: &mut Scratch<'a>, batch: &mut Batch<'_, 'a>) {
+        let cells = &mut scratch.cells;
+        cells.fill(None);
+        let row = self.find_in_json(&queued.record.payload, cells).map_err(Failure::of_record);
+        let row = row.and_then(|unknown_fields| {
+            batch.ignored_fields += unknown_fields;
+            batch.push_row(queued, cells.iter().copied())
+        });
+        if let Err(failure) = row {
+            batch.fail(queued, queued.record.payload.clone(), failure);
+        }
     }
 
     /// Puts each column's JSON text into its cell; returns how many fields no column asks for.
-    fn find_in_json<'a>(&self, payload: &'a [u8], cells: &mut [Option<&'a str>]) -> Result<u64, Failure> {
-        let of_record = |reason: String| Failure { column: None, reason };
+    fn find_in_json<'a>(&self, payload: &'a [u8], cells: &mut [Option<Json<'a>>]) -> Result<u64, String> {
         let json = std::str::from_utf8(payload)
-            .map_err(|error| of_record(format!("the payload is not UTF-8 after byte {}", error.valid_up_to())))?;
+            .map_err(|error| format!("the payload is not UTF-8 after byte {}", error.valid_up_to()))?;
         let from_first_character = json.trim_ascii_start();
         if from_first_character.is_empty() {
-            return Err(of_record("the payload is empty, expected a JSON object".to_owned()));
+            return Err("the payload is empty, expected a JSON object".to_owned());
         }
         if !from_first_character.starts_with('{') {
             // Its first character says what it is only if it is JSON at all.
-            let reason = match serde_json::from_str::<serde::de::IgnoredAny>(json) {
+            return Err(match serde_json::from_str::<serde::de::IgnoredAny>(json) {
                 Ok(_) => format!("the payload is {}, expected a JSON object", kind_of(from_first_character)),
                 Err(error) => format!("the payload is not valid JSON: {error}"),
-            };
-            return Err(of_record(reason));
+            });
         }
-        self.wanted.find(json, cells).map_err(|error| of_record(format!("the payload is not valid JSON: {error}")))
+        self.wanted.find_in_json(json, cells).map_err(|error| format!("the payload is not valid JSON: {error}"))
     }
 
-    fn push_row<'a>(&self, cells: &[Option<&'a str>], values: &mut [ColumnValues<'a>]) -> Result<(), Failure> {
-        for ((column, cell), values) in self.columns.iter().zip(cells).zip(values) {
-            match values.push(cell.unwrap_or("null")) {
-                Ok(true) => {}
-                Ok(false) => column.take_null(*cell)?,
-                Err(unfit) => return Err(column.refuse(cell.unwrap_or("null"), unfit)),
+    /// A document that can't be read to its end makes no row at all.
+    fn decode_xml<'a>(&self, queued: &'a QueuedRecord, scratch: &mut Scratch<'a>, batch: &mut Batch<'_, 'a>) {
+        let before = batch.mark();
+        if let Err(reason) = self.push_rows(queued, scratch, batch) {
+            batch.go_back(before);
+            batch.fail(queued, queued.record.payload.clone(), Failure::of_record(reason));
+        }
+    }
+
+    fn push_rows<'a>(
+        &self,
+        queued: &'a QueuedRecord,
+        scratch: &mut Scratch<'a>,
+        batch: &mut Batch<'_, 'a>,
+    ) -> Result<(), String> {
+        let payload = &queued.record.payload;
+        let Some(tag) = self.row_tag.as_ref().map(RowTag::as_str) else {
+            return Err("the payload is XML, and the table has no row_tag, which names the element of a row".to_owned());
+        };
+        let refuse = |malformed: Malformed| {
+            let (line, column) = malformed.line_and_column(payload);
+            format!("the payload is not acceptable XML at line {line}, column {column}: {}", malformed.reason)
+        };
+        let most_rows = (MOST_CELLS / self.columns.len().max(1)).max(ROWS_OF_ANY_DOCUMENT);
+        let mut rows = Rows::new(payload, tag).map_err(refuse)?;
+        let mut count = 0;
+        while let Some(raw) = rows.next(&mut scratch.row).map_err(refuse)? {
+            count += 1;
+            if count > most_rows {
+                return Err(format!("the document has more than {most_rows} elements {tag}; send several documents"));
             }
+            let Scratch { parts, row, .. } = &mut *scratch;
+            parts.fill(None);
+            batch.ignored_fields += self.wanted.find_in_xml(row, parts);
+            let cells = parts.iter().map(|part| part.map(|part| row.value(part)));
+            if let Err(failure) = batch.push_row(queued, cells) {
+                batch.fail(queued, payload.slice_ref(raw.as_bytes()), failure);
+            }
+        }
+        if count == 0 {
+            let hint = did_you_mean(tag, element_names(payload));
+            return Err(format!("the document has no element {tag}, which the table's row_tag names{hint}"));
         }
         Ok(())
     }
-}
-
-impl Column {
-    fn take_null(&self, cell: Option<&str>) -> Result<(), Failure> {
-        let Some(needed) = self.needed else { return Ok(()) };
-        let found = match cell {
-            None => "the field is missing",
-            Some("null") => "the value is null",
-            Some(_) => "the value is an empty text, which counts as null,",
-        };
-        Err(self.failure(&format!("{found} and {needed}")))
-    }
-
-    fn refuse(&self, json: &str, unfit: Unfit) -> Failure {
-        self.failure(&format!("{} {unfit}", shown(json)))
-    }
-
-    fn failure(&self, what: &str) -> Failure {
-        let Self { name, holds, .. } = self;
-        let reason = format!("{name}, {holds}: {what}; expected {}", expected(*holds));
-        Failure { column: Some(name.clone()), reason }
-    }
-}
-
-fn system_arrays(kept: &[&QueuedRecord], written_at: Timestamp) -> Result<[ArrayRef; 5], DecodeError> {
-    let request_ids: Vec<Option<&str>> =
-        kept.iter().map(|queued| Some(queued.record.headers.request_id.as_str())).collect();
-    let received_at = kept.iter().map(|queued| queued.record.headers.received_at);
-    let (partitions, offsets) = position_arrays(kept.iter().map(|queued| queued.position))?;
-    Ok([
-        timestamp_array(received_at),
-        timestamp_array(kept.iter().map(|_| written_at)),
-        text_array(&request_ids)?,
-        partitions,
-        offsets,
-    ])
-}
-
-pub(crate) fn timestamp_array(times: impl Iterator<Item = Timestamp>) -> ArrayRef {
-    let microseconds = times.map(Timestamp::as_microsecond);
-    Arc::new(TimestampMicrosecondArray::from_iter_values(microseconds).with_timezone(UTC))
-}
-
-pub(crate) fn position_arrays(
-    positions: impl ExactSizeIterator<Item = Position>,
-) -> Result<(ArrayRef, ArrayRef), DecodeError> {
-    let mut partitions = Vec::with_capacity(positions.len());
-    let mut offsets = Vec::with_capacity(positions.len());
-    for position in positions {
-        partitions.push(i32::try_from(position.partition).map_err(|_| DecodeError::Position(position))?);
-        offsets.push(i64::try_from(position.offset).map_err(|_| DecodeError::Position(position))?);
-    }
-    Ok((Arc::new(Int32Array::from(partitions)), Arc::new(Int64Array::from(offsets))))
 }

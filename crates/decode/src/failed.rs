@@ -8,11 +8,12 @@ use bytes::Bytes;
 use freshet_model::{ColumnName, Position, QueuedRecord, RequestId};
 use jiff::Timestamp;
 
+use crate::batch::{position_arrays, timestamp_array};
 use crate::column_values::text_array;
-use crate::decoder::{DecodeError, position_arrays, timestamp_array};
+use crate::decoder::DecodeError;
 use crate::schema::failed_schema;
 
-/// A record that made no row, and why.
+/// A record that made no row, or an element of an XML document that didn't, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailedRow {
     /// Where the record lies in the queue.
@@ -27,12 +28,12 @@ pub struct FailedRow {
     pub column: Option<ColumnName>,
     /// What was found, at most 100 characters of it, and what would be right.
     pub reason: String,
-    /// The record as it came.
+    /// The record as it came; or the row's element as it stands in its document.
     pub raw: Bytes,
 }
 
 impl FailedRow {
-    pub(crate) fn new(queued: &QueuedRecord, column: Option<ColumnName>, reason: String) -> Self {
+    pub(crate) fn new(queued: &QueuedRecord, raw: Bytes, column: Option<ColumnName>, reason: String) -> Self {
         let headers = &queued.record.headers;
         Self {
             position: queued.position,
@@ -41,7 +42,7 @@ impl FailedRow {
             index: headers.index,
             column,
             reason,
-            raw: queued.record.payload.clone(),
+            raw,
         }
     }
 }

@@ -1,13 +1,15 @@
 //! Finding in a JSON object the values that columns ask for, without building the rest.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 
-use freshet_model::{ColumnDefinition, PathStep};
 use serde::Deserializer as _;
 use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
+
+use crate::value::{Incoming, Scalar, Unfit};
+use crate::wanted::{Wanted, WantedFields};
 
 /// What a JSON value is, by its first character, in the words of an error.
 pub(crate) fn kind_of(json: &str) -> &'static str {
@@ -29,25 +31,6 @@ pub(crate) fn unquote(json: &str) -> Option<Cow<'_, str>> {
     json.strip_prefix('"')?.strip_suffix('"').map(Cow::Borrowed)
 }
 
-/// What columns want of one value: all of it, fields of it, elements of it.
-#[derive(Debug, Default)]
-pub(crate) struct Wanted {
-    /// The columns that take the value itself, by their place in the table.
-    columns: Vec<usize>,
-    fields: WantedFields,
-    elements: BTreeMap<usize, Wanted>,
-}
-
-/// The fields that columns want of an object. A field is matched exactly first, then ignoring (ASCII) case.
-#[derive(Debug, Default)]
-struct WantedFields {
-    wanted: Vec<Wanted>,
-    exact: HashMap<String, usize>,
-    /// In lower case; several where paths differ by case only.
-    folded: HashMap<String, Vec<usize>>,
-    longest: usize,
-}
-
 /// The values that an object has for a wanted field: later ones replace earlier ones.
 #[derive(Clone, Copy, Default)]
 struct Candidates<'a> {
@@ -56,37 +39,14 @@ struct Candidates<'a> {
 }
 
 impl Wanted {
-    /// What a table's columns want of a record.
-    pub(crate) fn new(columns: &[ColumnDefinition]) -> Self {
-        let mut root = Self::default();
-        for (place, column) in columns.iter().enumerate() {
-            let by_name = [PathStep::Field(column.name.as_str().to_owned())];
-            let steps = column.path.as_ref().map_or(&by_name[..], |path| path.steps());
-            root.add(steps, place);
-        }
-        root
-    }
-
-    fn add(&mut self, steps: &[PathStep], place: usize) {
-        match steps.split_first() {
-            None => self.columns.push(place),
-            Some((PathStep::Field(name), rest)) => {
-                if let Some(wanted) = self.fields.entry(name) {
-                    wanted.add(rest, place);
-                }
-            }
-            Some((PathStep::Index(index), rest)) => self.elements.entry(*index).or_default().add(rest, place),
-        }
-    }
-
     /// Puts the JSON text of each wanted value of the object `json` into its column's cell; cells of what isn't there
     /// are left alone. Returns how many fields of the object itself no column wants.
-    pub(crate) fn find<'a>(&self, json: &'a str, cells: &mut [Option<&'a str>]) -> serde_json::Result<u64> {
-        let mut candidates = vec![Candidates::default(); self.fields.wanted.len()];
+    pub(crate) fn find_in_json<'a>(&self, json: &'a str, cells: &mut [Option<Json<'a>>]) -> serde_json::Result<u64> {
+        let mut candidates = vec![Candidates::default(); self.fields.wanted().len()];
         let mut deserializer = serde_json::Deserializer::from_str(json);
         let unknown = deserializer.deserialize_map(Object { fields: &self.fields, candidates: &mut candidates })?;
         deserializer.end()?;
-        for (wanted, found) in self.fields.wanted.iter().zip(candidates) {
+        for (wanted, found) in self.fields.wanted().iter().zip(candidates) {
             if let Some(value) = found.exact.or(found.folded) {
                 wanted.find_within(value, cells)?;
             }
@@ -95,14 +55,14 @@ impl Wanted {
     }
 
     /// Recursion ends with the path's steps, of which there are at most 16.
-    fn find_within<'a>(&self, json: &'a str, cells: &mut [Option<&'a str>]) -> serde_json::Result<()> {
+    fn find_within<'a>(&self, json: &'a str, cells: &mut [Option<Json<'a>>]) -> serde_json::Result<()> {
         for column in &self.columns {
             if let Some(cell) = cells.get_mut(*column) {
-                *cell = Some(json);
+                *cell = Some(Json(json));
             }
         }
-        if !self.fields.wanted.is_empty() && json.starts_with('{') {
-            self.find(json, cells)?;
+        if !self.fields.wanted().is_empty() && json.starts_with('{') {
+            self.find_in_json(json, cells)?;
         }
         if !self.elements.is_empty() && json.starts_with('[') {
             let mut deserializer = serde_json::Deserializer::from_str(json);
@@ -114,38 +74,16 @@ impl Wanted {
     }
 }
 
-impl WantedFields {
-    fn entry(&mut self, name: &str) -> Option<&mut Wanted> {
-        let next = self.wanted.len();
-        let at = *self.exact.entry(name.to_owned()).or_insert(next);
-        if at == next {
-            self.wanted.push(Wanted::default());
-            self.folded.entry(name.to_ascii_lowercase()).or_default().push(next);
-            self.longest = self.longest.max(name.len());
-        }
-        self.wanted.get_mut(at)
-    }
-
-    /// Notes a field's value where it is wanted; returns whether it is.
-    fn note<'a>(&self, name: &str, value: &'a str, candidates: &mut [Candidates<'a>]) -> bool {
-        if name.len() > self.longest {
-            return false;
-        }
-        let exact = self.exact.get(name).copied();
-        if let Some(candidate) = exact.and_then(|at| candidates.get_mut(at)) {
-            candidate.exact = Some(value);
-            if self.folded.len() == self.wanted.len() {
-                return true;
-            }
-        }
-        let folded = self.folded.get(&name.to_ascii_lowercase());
-        for at in folded.into_iter().flatten().filter(|at| Some(**at) != exact) {
-            if let Some(candidate) = candidates.get_mut(*at) {
-                candidate.folded = Some(value);
-            }
-        }
-        folded.is_some()
-    }
+/// Notes a field's value where it is wanted; returns whether it is.
+fn note<'a>(fields: &WantedFields, name: &str, value: &'a str, candidates: &mut [Candidates<'a>]) -> bool {
+    let mut is_wanted = false;
+    fields.for_each_match(name, |at, is_exact| {
+        is_wanted = true;
+        let Some(candidate) = candidates.get_mut(at) else { return };
+        let slot = if is_exact { &mut candidate.exact } else { &mut candidate.folded };
+        *slot = Some(value);
+    });
+    is_wanted
 }
 
 struct Object<'s, 'a> {
@@ -166,7 +104,7 @@ impl<'a> Visitor<'a> for Object<'_, 'a> {
         while let Some(name) = map.next_key::<&'a RawValue>()? {
             let value: &'a RawValue = map.next_value()?;
             let is_wanted =
-                unquote(name.get()).is_some_and(|name| self.fields.note(&name, value.get(), self.candidates));
+                unquote(name.get()).is_some_and(|name| note(self.fields, &name, value.get(), self.candidates));
             unknown += u64::from(!is_wanted);
         }
         Ok(unknown)
@@ -199,5 +137,42 @@ impl<'s, 'a> Visitor<'a> for Array<'s> {
             }
             index += 1;
         }
+    }
+}
+
+/// A value as JSON text.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Json<'a>(pub(crate) &'a str);
+
+impl<'a> Incoming<'a> for Json<'a> {
+    fn text(&self) -> Result<Option<Cow<'a, str>>, Unfit> {
+        match self.0.as_bytes().first() {
+            Some(b'n') => Ok(None),
+            Some(b'"') => unquote(self.0).map(Some).ok_or(Unfit::NotUnicode),
+            _ => Ok(Some(Cow::Borrowed(self.0))),
+        }
+    }
+
+    fn json(&self) -> Option<Cow<'a, str>> {
+        (!matches!(self.0, "null" | "\"\"")).then_some(Cow::Borrowed(self.0))
+    }
+
+    fn scalar(&self) -> Result<Scalar<'a>, Unfit> {
+        match self.0.as_bytes().first() {
+            Some(b'n') => Ok(Scalar::Null),
+            Some(b't') => Ok(Scalar::Boolean(true)),
+            Some(b'f') => Ok(Scalar::Boolean(false)),
+            Some(b'{' | b'[') => Err(Unfit::Kind(kind_of(self.0))),
+            Some(b'"') => unquote(self.0).map(Scalar::of_text).ok_or(Unfit::NotUnicode),
+            _ => Ok(Scalar::Number(self.0)),
+        }
+    }
+
+    fn is_null(&self) -> bool {
+        self.0 == "null"
+    }
+
+    fn to_shown(&self) -> String {
+        self.0.to_owned()
     }
 }

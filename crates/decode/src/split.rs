@@ -1,5 +1,6 @@
 //! One body into the records in it, all or nothing.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
@@ -8,6 +9,7 @@ use serde::{Deserialize as _, Deserializer as _};
 use serde_json::value::RawValue;
 
 use crate::json::kind_of;
+use crate::xml::check_document;
 
 /// Most bad records that an error lists: after these a reader has enough to do.
 const MAX_LISTED: usize = 100;
@@ -19,6 +21,8 @@ pub enum BodyForm {
     Json,
     /// A JSON object a line; blank lines are skipped.
     NdJson,
+    /// One XML document, which is one record whatever is in it.
+    Xml,
 }
 
 /// What a body may hold.
@@ -28,7 +32,7 @@ pub struct SplitLimits {
     pub record_bytes: usize,
     /// Most records of one body.
     pub records: usize,
-    /// Deepest nesting of objects and arrays in a record, the record itself being 1.
+    /// Deepest nesting of objects and arrays, or of elements, in a record, the record or the root itself being 1.
     pub depth: usize,
 }
 
@@ -52,6 +56,16 @@ pub enum RecordProblem {
         column: usize,
         /// What was found, or expected.
         reason: String,
+    },
+    /// Not a well-formed XML document in UTF-8, or one with a DTD, or nested too deep.
+    #[error("is not acceptable XML at line {line}, column {column}: {reason}")]
+    NotXml {
+        /// The line in the body, from 1.
+        line: usize,
+        /// The byte in that line, from 1.
+        column: usize,
+        /// What was found, and what would be right.
+        reason: Cow<'static, str>,
     },
     /// JSON, but not an object.
     #[error("is {found}, expected a JSON object")]
@@ -123,8 +137,14 @@ impl fmt::Display for BadRecords {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SplitError {
     /// There is no record in it.
-    #[error("the body holds no records; send a JSON object, an array of objects, or an object a line")]
-    Empty,
+    #[error("the body holds no records; send {}", match .form {
+        BodyForm::Json | BodyForm::NdJson => "a JSON object, an array of objects, or an object a line",
+        BodyForm::Xml => "an XML document",
+    })]
+    Empty {
+        /// How they would stand in it.
+        form: BodyForm,
+    },
     /// There are more records in it than a request may bring. The rest of the body was not looked at.
     #[error("the body holds more than {limit} records, the most that one request may bring")]
     TooManyRecords {
@@ -141,23 +161,24 @@ impl SplitError {
     /// 400).
     pub fn is_too_large(&self) -> bool {
         match self {
-            Self::Empty => false,
+            Self::Empty { .. } => false,
             Self::TooManyRecords { .. } => true,
             Self::BadRecords(bad) => bad.any_too_large,
         }
     }
 }
 
-/// The records of a body, in order, each a slice of it from `{` to `}`. A byte order mark before the first is skipped.
-/// Objects with the same field twice are taken.
+/// The records of a body, in order, each a slice of it: from `{` to `}`, or the XML document. A byte order mark before the
+/// first is skipped. Objects with the same field twice are taken.
 pub fn split_records(body: &Bytes, form: BodyForm, limits: SplitLimits) -> Result<Vec<Bytes>, SplitError> {
     let text = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     let mut splitter = Splitter { body, limits, records: Vec::new(), bad: BadRecords::default(), seen: 0 };
     match form {
         BodyForm::Json => splitter.split_json(text),
         BodyForm::NdJson => splitter.split_lines(text),
+        BodyForm::Xml => splitter.take_document(text),
     }
-    splitter.finish()
+    splitter.finish(form)
 }
 
 struct Splitter<'b> {
@@ -217,6 +238,25 @@ impl<'b> Splitter<'b> {
         }
     }
 
+    fn take_document(&mut self, document: &'b [u8]) {
+        if document.trim_ascii().is_empty() {
+            return;
+        }
+        if document.len() > self.limits.record_bytes {
+            return self.refuse(RecordProblem::TooLarge { bytes: document.len(), limit: self.limits.record_bytes });
+        }
+        match check_document(document, self.limits.depth) {
+            Ok(()) => {
+                self.records.push(self.body.slice_ref(document));
+                self.seen += 1;
+            }
+            Err(malformed) => {
+                let (line, column) = malformed.line_and_column(document);
+                self.refuse(RecordProblem::NotXml { line, column, reason: malformed.reason });
+            }
+        }
+    }
+
     fn take(&mut self, record: &'b str) {
         if let Some(problem) = self.problem_with(record) {
             self.refuse(problem);
@@ -247,7 +287,7 @@ impl<'b> Splitter<'b> {
         self.seen > self.limits.records
     }
 
-    fn finish(self) -> Result<Vec<Bytes>, SplitError> {
+    fn finish(self, form: BodyForm) -> Result<Vec<Bytes>, SplitError> {
         if self.is_overfull() {
             return Err(SplitError::TooManyRecords { limit: self.limits.records });
         }
@@ -255,7 +295,7 @@ impl<'b> Splitter<'b> {
             return Err(SplitError::BadRecords(self.bad));
         }
         if self.records.is_empty() {
-            return Err(SplitError::Empty);
+            return Err(SplitError::Empty { form });
         }
         Ok(self.records)
     }

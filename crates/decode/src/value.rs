@@ -1,10 +1,9 @@
-//! One incoming JSON value to one value of a column's type.
+//! One incoming value, of whatever format, to one value of a column's type.
 
 use std::borrow::Cow;
 
 use freshet_model::ColumnType;
 
-use crate::json::{kind_of, unquote};
 use crate::{number, time};
 
 /// Longest part of a value that a reason repeats, in characters.
@@ -68,22 +67,55 @@ pub(crate) fn shown(json: &str) -> Cow<'_, str> {
     }
 }
 
-/// A text column: a JSON string's content; of anything else its JSON text, as it came.
-pub(crate) fn to_text(json: &str) -> Result<Option<Cow<'_, str>>, Unfit> {
-    match json.as_bytes().first() {
-        Some(b'n') => Ok(None),
-        Some(b'"') => unquote(json).map(Some).ok_or(Unfit::NotUnicode),
-        _ => Ok(Some(Cow::Borrowed(json))),
+/// A value of a record as columns take it, whatever the record's format.
+pub(crate) trait Incoming<'a> {
+    /// For a `string` column: a text's content; of anything else its JSON text. None: null.
+    fn text(&self) -> Result<Option<Cow<'a, str>>, Unfit>;
+
+    /// For a `json` column: JSON text, of texts too. An empty text is null here, as in every type but `string`.
+    fn json(&self) -> Option<Cow<'a, str>>;
+
+    /// For a column of any other type.
+    fn scalar(&self) -> Result<Scalar<'a>, Unfit>;
+
+    /// Whether it is there as null, and not as an empty text.
+    fn is_null(&self) -> bool;
+
+    /// The value's JSON text, for a reason.
+    fn to_shown(&self) -> String;
+}
+
+/// A value that is not nested, as columns other than text take it: blanks around a text are gone, and a text of nothing
+/// else is null.
+pub(crate) enum Scalar<'a> {
+    Null,
+    Boolean(bool),
+    Number(&'a str),
+    Text(Cow<'a, str>),
+}
+
+impl<'a> Scalar<'a> {
+    /// What a text is.
+    pub(crate) fn of_text(text: Cow<'a, str>) -> Self {
+        let trimmed = match text {
+            Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
+            Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
+        };
+        if trimmed.is_empty() { Self::Null } else { Self::Text(trimmed) }
+    }
+
+    fn into_number(self) -> Result<Option<Cow<'a, str>>, Unfit> {
+        match self {
+            Self::Null => Ok(None),
+            Self::Number(text) => Ok(Some(Cow::Borrowed(text))),
+            Self::Text(text) => Ok(Some(text)),
+            Self::Boolean(_) => Err(Unfit::Kind("a boolean")),
+        }
     }
 }
 
-/// A `json` column: the JSON text as it came, of texts too. An empty text is null here, as in every type but `string`.
-pub(crate) fn to_json(json: &str) -> Option<Cow<'_, str>> {
-    (!matches!(json, "null" | "\"\"")).then_some(Cow::Borrowed(json))
-}
-
-pub(crate) fn to_boolean(json: &str) -> Result<Option<bool>, Unfit> {
-    match Scalar::read(json)? {
+pub(crate) fn to_boolean(scalar: Scalar<'_>) -> Result<Option<bool>, Unfit> {
+    match scalar {
         Scalar::Null => Ok(None),
         Scalar::Boolean(value) => Ok(Some(value)),
         Scalar::Text(text) if text.eq_ignore_ascii_case("true") => Ok(Some(true)),
@@ -101,70 +133,33 @@ fn zero_or_one(text: &str) -> Result<bool, Unfit> {
     }
 }
 
-pub(crate) fn to_integer(json: &str) -> Result<Option<i64>, Unfit> {
-    number_text(json)?.map(|text| number::parse_integer(&text)).transpose()
+pub(crate) fn to_integer(scalar: Scalar<'_>) -> Result<Option<i64>, Unfit> {
+    scalar.into_number()?.map(|text| number::parse_integer(&text)).transpose()
 }
 
-pub(crate) fn to_double(json: &str) -> Result<Option<f64>, Unfit> {
-    number_text(json)?.map(|text| number::parse_double(&text)).transpose()
+pub(crate) fn to_double(scalar: Scalar<'_>) -> Result<Option<f64>, Unfit> {
+    scalar.into_number()?.map(|text| number::parse_double(&text)).transpose()
 }
 
 /// The unscaled value.
-pub(crate) fn to_decimal(json: &str, precision: u8, scale: u8) -> Result<Option<i128>, Unfit> {
-    number_text(json)?.map(|text| number::parse_decimal(&text, precision, scale)).transpose()
+pub(crate) fn to_decimal(scalar: Scalar<'_>, precision: u8, scale: u8) -> Result<Option<i128>, Unfit> {
+    scalar.into_number()?.map(|text| number::parse_decimal(&text, precision, scale)).transpose()
 }
 
 /// Microseconds since 1970, UTC.
-pub(crate) fn to_timestamp(json: &str) -> Result<Option<i64>, Unfit> {
-    match Scalar::read(json)? {
+pub(crate) fn to_timestamp(scalar: Scalar<'_>) -> Result<Option<i64>, Unfit> {
+    match scalar {
         Scalar::Null => Ok(None),
         Scalar::Number(text) => number::parse_integer(text).and_then(time::from_epoch).map(Some),
         Scalar::Text(text) if time::is_epoch_text(&text)? => {
             number::parse_integer(&text).and_then(time::from_epoch).map(Some)
         }
         Scalar::Text(text) => time::parse_time(&text).map(Some),
-        Scalar::Boolean(_) => Err(Unfit::Kind(kind_of(json))),
+        Scalar::Boolean(_) => Err(Unfit::Kind("a boolean")),
     }
 }
 
 /// Days since 1970-01-01.
-pub(crate) fn to_date(json: &str) -> Result<Option<i32>, Unfit> {
-    to_timestamp(json)?.map(time::day_of).transpose()
-}
-
-fn number_text(json: &str) -> Result<Option<Cow<'_, str>>, Unfit> {
-    match Scalar::read(json)? {
-        Scalar::Null => Ok(None),
-        Scalar::Number(text) => Ok(Some(Cow::Borrowed(text))),
-        Scalar::Text(text) => Ok(Some(text)),
-        Scalar::Boolean(_) => Err(Unfit::Kind(kind_of(json))),
-    }
-}
-
-/// A value that is not nested, as columns other than text take it: blanks around a text are gone, and a text of nothing
-/// else is null.
-enum Scalar<'a> {
-    Null,
-    Boolean(bool),
-    Number(&'a str),
-    Text(Cow<'a, str>),
-}
-
-impl<'a> Scalar<'a> {
-    fn read(json: &'a str) -> Result<Self, Unfit> {
-        match json.as_bytes().first() {
-            Some(b'n') => Ok(Self::Null),
-            Some(b't') => Ok(Self::Boolean(true)),
-            Some(b'f') => Ok(Self::Boolean(false)),
-            Some(b'{' | b'[') => Err(Unfit::Kind(kind_of(json))),
-            Some(b'"') => {
-                let text = match unquote(json).ok_or(Unfit::NotUnicode)? {
-                    Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
-                    Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
-                };
-                Ok(if text.is_empty() { Self::Null } else { Self::Text(text) })
-            }
-            _ => Ok(Self::Number(json)),
-        }
-    }
+pub(crate) fn to_date(scalar: Scalar<'_>) -> Result<Option<i32>, Unfit> {
+    to_timestamp(scalar)?.map(time::day_of).transpose()
 }

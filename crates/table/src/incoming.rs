@@ -21,7 +21,7 @@ pub struct Slice {
     pub offsets: Range<u64>,
     /// The rows, with the table's columns in any order.
     pub rows: RecordBatch,
-    /// The offset of each row, never falling, within `offsets`.
+    /// The offset of each row, never falling, within `offsets`. Rows of one offset are in the order of their record.
     pub row_offsets: Vec<u64>,
 }
 

@@ -7,8 +7,8 @@
 //!   snapshot that its commit is based on, leaves out what is in already, and commits by compare-and-swap on that
 //!   snapshot's version. So a batch that is delivered again, cut in two, or raced by another process changes nothing twice.
 //! - **Order of records, not of arrival.** For each key a table of kind [`TableKind::Upsert`] holds the record with the
-//!   greatest (`order_by` with nulls first, `received_at`, `_partition`, `_offset`). The same set of records leaves the
-//!   same table, whatever order it came in.
+//!   greatest (`order_by` with nulls first, `received_at`, `_partition`, `_offset`); of several rows of one record, the
+//!   last. The same set of records leaves the same table, whatever order it came in.
 //! - **No locks outside the table.** Any number of processes write one table; the loser of a race reads what the winner
 //!   committed and tries again on top of it.
 //!

@@ -9,6 +9,7 @@ use crate::args::{Connection, Send};
 use crate::client::Client;
 use crate::error::CommandError;
 use crate::sender::{SendOptions, send_records};
+use crate::source::Source;
 use crate::{output, source};
 
 /// How far a file was sent: a file in the data directory that holds the number of records done, while there are more.
@@ -56,7 +57,7 @@ pub(crate) async fn run(connection: &Connection, arguments: &Send) -> Result<(),
     } else {
         client.stream_id(&arguments.stream).await?
     };
-    let mut records = source::open(&arguments.file)?;
+    let Source { mut records, format } = source::open(&arguments.file)?;
     let resume = Resume::of(&connection.data, client.url().as_str(), &stream_id, &arguments.file);
     let done = resume.as_ref().map_or(0, Resume::done);
     if done > 0 {
@@ -68,6 +69,7 @@ pub(crate) async fn run(connection: &Connection, arguments: &Send) -> Result<(),
     }
     let options = SendOptions {
         stream_id,
+        format,
         batch: usize::try_from(arguments.batch).unwrap_or(1_000),
         parallel: usize::try_from(arguments.parallel).unwrap_or(1),
         first_record: done,

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use freshet_catalog::ResourceFile;
 use freshet_decode::ContentEncoding;
-use freshet_model::TenantId;
+use freshet_model::{PayloadFormat, TenantId};
 use freshet_platform::Settings;
 use rand::SeedableRng as _;
 use rand::rngs::SmallRng;
@@ -84,7 +84,8 @@ async fn start(data: &Path, stop: CancellationToken) -> Result<(Running, Client)
 async fn drive(client: &Client, quiet: bool) -> Result<DemoReport, CommandError> {
     let stream_id = apply(client).await?;
     let purchases = shuffled()?;
-    let options = SendOptions { stream_id, batch: BATCH, parallel: PARALLEL, first_record: 0 };
+    let options =
+        SendOptions { stream_id, format: PayloadFormat::Json, batch: BATCH, parallel: PARALLEL, first_record: 0 };
 
     say(quiet, "Sending 69,659 real purchases of 23,570 customers in shuffled order, over HTTP …");
     let watching = CancellationToken::new();

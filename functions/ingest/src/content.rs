@@ -1,12 +1,10 @@
 //! What a body is said to be: its form and its encoding.
 
 use axum::http::HeaderMap;
-use axum::http::header::CONTENT_ENCODING;
-use freshet_decode::{BodyForm, ContentEncoding, UnknownEncoding};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use freshet_decode::{BodyForm, ContentEncoding, UnknownEncoding, is_utf8};
 use freshet_http::{Problem, media_type};
-
-const SUPPORTED: &str =
-    "supported are application/json, application/x-ndjson, application/jsonl and application/x-json-stream";
+use freshet_model::PayloadFormat;
 
 /// What a body is said to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,23 +14,51 @@ pub(crate) struct Content {
 }
 
 impl Content {
-    /// As the headers say.
+    /// As the headers say, of a body for a stream of a format.
     ///
     /// # Errors
-    /// 415 that names what is supported.
-    pub(crate) fn of(headers: &HeaderMap) -> Result<Self, Problem> {
-        Ok(Self { form: form(headers)?, encoding: encoding(headers)? })
+    /// 415 that names what the stream takes.
+    pub(crate) fn of(headers: &HeaderMap, format: PayloadFormat) -> Result<Self, Problem> {
+        Ok(Self { form: form(headers, format)?, encoding: encoding(headers)? })
     }
 }
 
-fn form(headers: &HeaderMap) -> Result<BodyForm, Problem> {
-    let Some(found) = media_type(headers)? else {
-        return Err(Problem::unsupported_media_type(format!("the header Content-Type is missing; {SUPPORTED}")));
+fn form(headers: &HeaderMap, format: PayloadFormat) -> Result<BodyForm, Problem> {
+    let takes = match format {
+        PayloadFormat::Json => {
+            "the stream takes JSON: application/json, application/x-ndjson, application/jsonl or application/x-json-stream"
+        }
+        PayloadFormat::Xml => "the stream takes XML: application/xml or text/xml",
     };
-    match found.as_str() {
-        "application/json" => Ok(BodyForm::Json),
-        "application/x-ndjson" | "application/jsonl" | "application/x-json-stream" => Ok(BodyForm::NdJson),
-        _ => Err(Problem::unsupported_media_type(format!("the content type is {found:?}; {SUPPORTED}"))),
+    let Some(found) = media_type(headers)? else {
+        return Err(Problem::unsupported_media_type(format!("the header Content-Type is missing; {takes}")));
+    };
+    match (format, found.as_str()) {
+        (PayloadFormat::Json, "application/json") => Ok(BodyForm::Json),
+        (PayloadFormat::Json, "application/x-ndjson" | "application/jsonl" | "application/x-json-stream") => {
+            Ok(BodyForm::NdJson)
+        }
+        (PayloadFormat::Xml, "application/xml" | "text/xml") => {
+            check_charset(headers)?;
+            Ok(BodyForm::Xml)
+        }
+        _ => Err(Problem::unsupported_media_type(format!("the content type is {found:?}; {takes}"))),
+    }
+}
+
+/// Of XML the header's charset counts, whatever the document declares (RFC 7303).
+fn check_charset(headers: &HeaderMap) -> Result<(), Problem> {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let charset = content_type.split(';').skip(1).find_map(|parameter| {
+        let (name, value) = parameter.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("charset").then(|| value.trim().trim_matches('"'))
+    });
+    match charset.filter(|charset| !is_utf8(charset)) {
+        None => Ok(()),
+        Some(charset) => {
+            let shown: String = charset.chars().take(64).collect();
+            Err(Problem::unsupported_media_type(format!("the charset is {shown:?}; send XML in UTF-8")))
+        }
     }
 }
 

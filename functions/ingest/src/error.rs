@@ -50,7 +50,7 @@ pub(crate) fn of_decompression(error: &DecompressError) -> Problem {
 pub(crate) fn of_splitting(error: SplitError) -> Problem {
     let too_large = error.is_too_large();
     let (detail, errors) = match error {
-        SplitError::Empty => (error.to_string(), Vec::new()),
+        SplitError::Empty { .. } => (error.to_string(), Vec::new()),
         SplitError::TooManyRecords { limit } => {
             (format!("the body has more than {} records, the most that a request may have", grouped(limit)), Vec::new())
         }

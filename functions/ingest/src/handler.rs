@@ -41,9 +41,11 @@ pub struct Accepted {
 
 /// Takes records in
 ///
-/// One JSON object or an array of objects (`application/json`), or an object a line (`application/x-ndjson`, `application/jsonl`,
-/// `application/x-json-stream`), plain or compressed (`Content-Encoding: gzip` or `zstd`). At most 10,000 records of at most 1,000,000
-/// bytes each, 4 MiB on the wire and 16 MiB after decompression. All or nothing: one bad record refuses the request.
+/// To a stream of JSON: one object or an array of objects (`application/json`), or an object a line (`application/x-ndjson`,
+/// `application/jsonl`, `application/x-json-stream`). To a stream of XML: a document in UTF-8 without a DTD (`application/xml`,
+/// `text/xml`), which is one record however many rows its elements make. Plain or compressed (`Content-Encoding: gzip` or `zstd`). At
+/// most 10,000 records of at most 1,000,000 bytes each, 4 MiB on the wire and 16 MiB after decompression. All or nothing: one bad
+/// record refuses the request.
 #[utoipa::path(
     post,
     path = "/stream/v0/data/{stream-id}",
@@ -57,6 +59,7 @@ pub struct Accepted {
         content(
             (Vec<serde_json::Map<String, serde_json::Value>> = "application/json"),
             (String = "application/x-ndjson"),
+            (String = "application/xml"),
         ),
         description = "the records"
     ),
@@ -103,7 +106,7 @@ async fn take_in(
 ) -> Result<Accepted, Problem> {
     let id = StreamId::parse(stream_id).map_err(|error| Problem::bad_request(error.to_string()))?;
     let (tenant, stream) = allowed_stream(context, &id, headers).await?;
-    let declared = Content::of(headers)?;
+    let declared = Content::of(headers, stream.definition.format)?;
     // Before the body is read: a caller over its rate costs no more than this.
     check_rate(context, &tenant, &stream, 0)?;
 

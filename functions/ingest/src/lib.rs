@@ -1,7 +1,7 @@
 //! The ingest function: takes records in over HTTP and queues them.
 //!
-//! `POST /stream/v0/data/{stream-id}` takes one JSON object, an array of them, or one a line, and answers 202 once every record is
-//! durable in the queue.
+//! `POST /stream/v0/data/{stream-id}` takes one JSON object, an array of them, or one a line; or an XML document, if the stream is one
+//! of XML. It answers 202 once every record is durable in the queue.
 //!
 //! Promises: nothing is acknowledged that is not durably queued; a request is taken whole or not at all, and a refusal lists every
 //! bad record; a body costs memory only after its sender is known to be allowed and as its bytes arrive, all bodies together no

@@ -1,6 +1,7 @@
 //! One batch of one partition, into every table that follows it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use freshet_platform::{failed_table_path, table_path};
 use freshet_queue::{PartitionBatch, ReadLimit, fnv1a};
 use freshet_table::{Slice, TableKind, TableSpec, WriteOutcome};
 use futures::{StreamExt as _, stream};
+use jiff::Timestamp;
 use metrics::{counter, histogram};
 use tracing::{debug, error, info};
 
@@ -141,6 +143,14 @@ pub(crate) struct TableOutcome {
     pub(crate) ignored_fields: u64,
 }
 
+impl TableOutcome {
+    fn add(&mut self, other: Self) {
+        self.rows_written += other.rows_written;
+        self.rows_failed += other.rows_failed;
+        self.ignored_fields += other.ignored_fields;
+    }
+}
+
 /// Writes a run of records that continues the progress into every joined table, and moves the progress. `None`: someone
 /// else has moved it meanwhile; what was written is known to the tables, so doing it again does nothing.
 async fn apply(
@@ -237,7 +247,7 @@ fn leave_departed(catalog: &TenantCatalog, joined: &mut BTreeMap<String, JoinedT
     });
 }
 
-/// Decodes records for one table and writes its failed rows, then its rows.
+/// Decodes records for one table and writes its failed rows, then its rows; in portions, where they make very many.
 pub(crate) async fn write_table(
     context: &WriterContext,
     partition: u32,
@@ -246,11 +256,47 @@ pub(crate) async fn write_table(
     records: Arc<[QueuedRecord]>,
 ) -> Result<TableOutcome, TableWriteError> {
     let (Some(first), Some(last)) = (records.first(), records.last()) else { return Ok(TableOutcome::default()) };
-    let offsets = first.position.offset..last.position.offset + 1;
+    let (mut from, end) = (first.position.offset, last.position.offset + 1);
+    let wanted = since_start(table, records);
+    let oldest = wanted.iter().map(|queued| queued.record.headers.received_at).min();
+    let mut outcome = TableOutcome::default();
+    let mut at = 0;
+    loop {
+        let written_at = context.clock.now();
+        let decoded = decode(Arc::clone(table), Arc::clone(&wanted), at, written_at).await?;
+        at += decoded.records;
+        let until = wanted.get(at).map_or(end, |next| next.position.offset);
+        let portion = Portion { partition, offsets: from..until, decoded, written_at };
+        outcome.add(write_portion(context, tenant, table, portion).await?);
+        if at >= wanted.len() {
+            break;
+        }
+        from = until;
+    }
+    if let Some(oldest) = oldest {
+        let labels = [("tenant", tenant.to_string()), ("table", table.name.to_string())];
+        let lag = context.clock.now().duration_since(oldest).as_secs_f64().max(0.0);
+        histogram!("freshet_writer_freshness_seconds", &labels).record(lag);
+    }
+    Ok(outcome)
+}
+
+/// Decoded records of a stretch of a partition.
+struct Portion {
+    partition: u32,
+    offsets: Range<u64>,
+    decoded: Decoded,
+    written_at: Timestamp,
+}
+
+async fn write_portion(
+    context: &WriterContext,
+    tenant: &TenantId,
+    table: &Arc<Table>,
+    portion: Portion,
+) -> Result<TableOutcome, TableWriteError> {
+    let Portion { partition, offsets, decoded, written_at } = portion;
     let topic = context.queue.topic();
-    let written_at = context.clock.now();
-    let oldest = records.iter().map(|queued| queued.record.headers.received_at).min();
-    let decoded = decode(Arc::clone(table), Arc::clone(&records), written_at).await?;
     let name = table.name.as_str();
     let mut outcome = TableOutcome { ignored_fields: decoded.ignored_fields, ..TableOutcome::default() };
     let upserted_path = table_path(tenant, &table.name);
@@ -283,10 +329,6 @@ pub(crate) async fn write_table(
     counter!("freshet_writer_rows_total", &labels).increment(outcome.rows_written);
     counter!("freshet_writer_failed_rows_total", &labels).increment(outcome.rows_failed);
     counter!("freshet_writer_ignored_fields_total", &labels).increment(outcome.ignored_fields);
-    if let Some(oldest) = oldest {
-        let lag = context.clock.now().duration_since(oldest).as_secs_f64().max(0.0);
-        histogram!("freshet_writer_freshness_seconds", &labels).record(lag);
-    }
     Ok(outcome)
 }
 
@@ -304,7 +346,7 @@ pub(crate) async fn written_until(
 /// A number that changes with what decides which records fail.
 fn fingerprint(table: &Table) -> u64 {
     let definition = &table.definition;
-    fnv1a(format!("{:?}", (definition.mode, &definition.key, &definition.columns)).bytes())
+    fnv1a(format!("{:?}", (definition.mode, &definition.key, &definition.columns, &definition.row_tag)).bytes())
 }
 
 fn report(tenant: &TenantId, table: &str, partition: u32, written: &WriteOutcome, outcome: &TableOutcome) {
@@ -335,21 +377,25 @@ fn spec_of(table: &Table) -> TableSpec {
     TableSpec { schema: table_schema(definition), kind }
 }
 
+/// What of the records a table takes: one that starts later than they were received takes none.
+fn since_start(table: &Table, records: Arc<[QueuedRecord]>) -> Arc<[QueuedRecord]> {
+    let start = table.start_at.unwrap_or(Timestamp::MIN);
+    let is_wanted = |queued: &&QueuedRecord| queued.record.headers.received_at >= start;
+    if records.iter().all(|queued| is_wanted(&queued)) {
+        return records;
+    }
+    records.iter().filter(is_wanted).cloned().collect()
+}
+
 /// Decodes away from the threads that async tasks share: a batch of tens of thousands of records takes long.
 async fn decode(
     table: Arc<Table>,
     records: Arc<[QueuedRecord]>,
-    written_at: jiff::Timestamp,
+    from: usize,
+    written_at: Timestamp,
 ) -> Result<Decoded, TableWriteError> {
     let decoded = tokio::task::spawn_blocking(move || {
-        let start = table.start_at.unwrap_or(jiff::Timestamp::MIN);
-        let decoder = Decoder::new(&table.definition);
-        if records.iter().all(|queued| queued.record.headers.received_at >= start) {
-            return decoder.decode(&records, written_at);
-        }
-        let wanted: Vec<QueuedRecord> =
-            records.iter().filter(|queued| queued.record.headers.received_at >= start).cloned().collect();
-        decoder.decode(&wanted, written_at)
+        Decoder::new(&table.definition).decode(records.get(from..).unwrap_or_default(), written_at)
     });
     Ok(decoded.await??)
 }

@@ -2,8 +2,8 @@
 //! over Kafka events, or by [`consume`] in one process.
 //!
 //! Promises:
-//! * Every record of the queue reaches every table that reads its stream, once: as a row, or as a row of `<table>_failed`. It is
-//!   so when a batch is delivered again, in parts, out of order, or to several processes at once.
+//! * Every record of the queue reaches every table that reads its stream, once: as a row, or as a row of `<table>_failed`; an XML
+//!   document as the rows in it. It is so when a batch is delivered again, in parts, out of order, or to several processes at once.
 //! * A table that can't be written (it was changed by hand, say) does not hold up the others: it leaves the group of tables
 //!   that follow the partition, and catches up from the queue when it can be written again.
 //!

@@ -11,7 +11,11 @@
 mod cells;
 mod decompress;
 mod fields;
+mod fuzz_corpus;
 mod properties;
 mod rows;
 mod split;
 mod support;
+mod xml;
+mod xml_documents;
+mod xml_model;

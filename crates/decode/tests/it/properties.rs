@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::support::{Cell, decode_value, queued, table, written_at};
 
 /// Runs a property over many inputs.
-fn check<S: Strategy>(cases: u32, strategy: &S, property: impl Fn(S::Value) -> Result<(), TestCaseError>)
+pub(crate) fn check<S: Strategy>(cases: u32, strategy: &S, property: impl Fn(S::Value) -> Result<(), TestCaseError>)
 where
     S::Value: std::fmt::Debug,
 {

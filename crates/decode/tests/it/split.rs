@@ -42,14 +42,14 @@ fn a_body_without_records_is_empty(
     #[values("", " \r\n\t ", "\u{feff}", "\u{feff}\n")] body: &str,
 ) {
     let error = split(form, body.as_bytes()).unwrap_err();
-    assert_eq!(error, SplitError::Empty);
+    assert_eq!(error, SplitError::Empty { form });
     assert!(error.to_string().contains("holds no records"));
     assert!(!error.is_too_large());
 }
 
 #[test]
 fn an_empty_array_is_empty() {
-    assert_eq!(split(Json, b"[ ]"), Err(SplitError::Empty));
+    assert_eq!(split(Json, b"[ ]"), Err(SplitError::Empty { form: Json }));
 }
 
 #[rstest]

@@ -21,13 +21,18 @@ pub(crate) fn written_at() -> Timestamp {
 
 /// A record at an offset of partition 3.
 pub(crate) fn queued(offset: u64, payload: impl AsRef<[u8]>) -> QueuedRecord {
+    queued_as(PayloadFormat::Json, offset, payload)
+}
+
+/// A record of some format at an offset of partition 3.
+pub(crate) fn queued_as(format: PayloadFormat, offset: u64, payload: impl AsRef<[u8]>) -> QueuedRecord {
     let headers = RecordHeaders {
         tenant: TenantId::parse("acme").unwrap(),
         stream: StreamId::parse("is-2hzqsgX1E").unwrap(),
         received_at: "2026-06-14T00:24:16.5Z".parse().unwrap(),
         request_id: RequestId::parse("request-1").unwrap(),
         index: u32::try_from(offset % 1_000).unwrap(),
-        format: PayloadFormat::Json,
+        format,
     };
     let record = Record { headers, payload: Bytes::copy_from_slice(payload.as_ref()) };
     QueuedRecord { position: Position { partition: 3, offset }, record }
@@ -35,6 +40,18 @@ pub(crate) fn queued(offset: u64, payload: impl AsRef<[u8]>) -> QueuedRecord {
 
 pub(crate) fn decode(table: &TableDefinition, payloads: &[&str]) -> Decoded {
     let records: Vec<_> = (0..).zip(payloads).map(|(offset, payload)| queued(offset, payload)).collect();
+    Decoder::new(table).decode(&records, written_at()).unwrap()
+}
+
+/// A table of a stream of XML whose rows are the elements `r`, with these columns.
+pub(crate) fn xml_table(columns: &Value) -> TableDefinition {
+    let document = json!({"stream": "orders", "mode": "append", "row_tag": "r", "columns": columns});
+    TableDefinition::read("", &document).unwrap()
+}
+
+pub(crate) fn decode_xml(table: &TableDefinition, documents: &[&str]) -> Decoded {
+    let records: Vec<_> =
+        (0..).zip(documents).map(|(offset, document)| queued_as(PayloadFormat::Xml, offset, document)).collect();
     Decoder::new(table).decode(&records, written_at()).unwrap()
 }
 

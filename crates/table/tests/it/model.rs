@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// One record as it came through the queue.
+/// One row of a record as it came through the queue.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Row {
     pub(crate) key: (String, Option<i64>),
@@ -14,23 +14,24 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    /// Which of two records of a key is the newer: `None` comes first.
+    /// Which of two rows of a key is the newer: `None` comes first. Of rows that are equal in this, the later one of their
+    /// record is.
     fn place(&self) -> (Option<i64>, i64, u32, u64) {
         (self.order, self.received_at, self.partition, self.offset)
     }
 }
 
-/// The records that were delivered, each once.
+/// The rows that were delivered, each once, those of a record in their order. No two of a record have the same value.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Model {
-    taken: BTreeSet<(u32, u64)>,
+    taken: BTreeSet<(u32, u64, String)>,
     rows: Vec<Row>,
 }
 
 impl Model {
     pub(crate) fn take(&mut self, rows: impl IntoIterator<Item = Row>) {
         for row in rows {
-            if self.taken.insert((row.partition, row.offset)) {
+            if self.taken.insert((row.partition, row.offset, row.value.clone())) {
                 self.rows.push(row);
             }
         }
@@ -48,7 +49,7 @@ impl Model {
         let mut newest: BTreeMap<&(String, Option<i64>), &Row> = BTreeMap::new();
         for row in &self.rows {
             let held = newest.entry(&row.key).or_insert(row);
-            if row.place() > held.place() {
+            if row.place() >= held.place() {
                 *held = row;
             }
         }
@@ -60,7 +61,7 @@ impl Model {
     /// The offset after the last row of each partition that has rows.
     pub(crate) fn offsets_after_rows(&self) -> BTreeMap<u32, u64> {
         let mut offsets = BTreeMap::new();
-        for (partition, offset) in &self.taken {
+        for (partition, offset, _) in &self.taken {
             let next: &mut u64 = offsets.entry(*partition).or_default();
             *next = (*next).max(offset + 1);
         }

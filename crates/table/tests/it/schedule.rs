@@ -14,8 +14,8 @@ use crate::support::slice;
 /// The log of one topic, and how far it has been delivered.
 pub(crate) struct Schedule {
     random: StdRng,
-    /// The records by partition and offset; none: a record that doesn't become a row.
-    log: BTreeMap<u32, Vec<Option<Row>>>,
+    /// The rows of each record by partition and offset.
+    log: BTreeMap<u32, Vec<Vec<Row>>>,
     delivered: BTreeMap<u32, u64>,
 }
 
@@ -87,24 +87,28 @@ impl Schedule {
     }
 }
 
-/// Few keys, orders that are missing, equal or out of order, and times that now and then fall.
-fn records(random: &mut StdRng, partition: u32) -> Vec<Option<Row>> {
+/// Few keys, orders that are missing, equal or out of order, and times that now and then fall. Most records make one row,
+/// some none, some several, of which some are of one key.
+fn records(random: &mut StdRng, partition: u32) -> Vec<Vec<Row>> {
     let keys = random.random_range(1..=12);
     let mut time = 1_700_000_000_000_000;
     (0..random.random_range(20..120))
         .map(|offset| {
             time += random.random_range(-2..=5);
-            if random.random_range(0..12) == 0 {
-                return None;
-            }
-            Some(Row {
+            let rows = match random.random_range(0..12) {
+                0 => 0,
+                1..=8 => 1,
+                _ => random.random_range(2..=4),
+            };
+            let row = |place| Row {
                 key: (format!("o-{}", random.random_range(0..keys)), Some(random.random_range(0..2))),
                 order: (random.random_range(0..4) > 0).then(|| random.random_range(-5..5)),
-                value: format!("{partition}/{offset}/{}", random.random_range(0..1_000)),
+                value: format!("{partition}/{offset}/{place}/{}", random.random_range(0..1_000)),
                 received_at: time,
                 partition,
                 offset,
-            })
+            };
+            (0..rows).map(row).collect()
         })
         .collect()
 }

@@ -8,3 +8,4 @@ mod pressure;
 mod refused;
 mod scene;
 mod shelf;
+mod xml;

@@ -136,8 +136,8 @@ async fn other_paths_are_404(#[case] path: &str) {
     answer.assert_problem(404, "there is nothing at this path; /openapi.json lists what there is");
 }
 
-const SUPPORTED: &str =
-    "supported are application/json, application/x-ndjson, application/jsonl and application/x-json-stream";
+const TAKES_JSON: &str =
+    "the stream takes JSON: application/json, application/x-ndjson, application/jsonl or application/x-json-stream";
 
 #[rstest]
 #[case::absent(None, "the header Content-Type is missing")]
@@ -151,7 +151,7 @@ async fn another_content_type_is_415(#[case] content_type: Option<&str>, #[case]
         Some(value) => call.with("content-type", value),
         None => call.without("content-type"),
     });
-    answer.await.assert_problem(415, &format!("{what}; {SUPPORTED}"));
+    answer.await.assert_problem(415, &format!("{what}; {TAKES_JSON}"));
 }
 
 #[rstest]

@@ -24,6 +24,9 @@ pub(crate) const SLOW: &str = "is-sl0w00001";
 /// Stream `wide`: four shards.
 pub(crate) const WIDE: &str = "is-w1de00001";
 
+/// Stream `letters`: XML.
+pub(crate) const LETTERS: &str = "is-1etters01";
+
 /// Tenant `acme` with its streams and keys, and ingest over them. Time stands still until a test moves it.
 pub(crate) struct Scene {
     pub(crate) router: Router,
@@ -64,6 +67,7 @@ impl Scene {
             (&tenant(), "orders", json!({"id": ORDERS})),
             (&tenant(), "slow", json!({"id": SLOW, "rate_limit": 100})),
             (&tenant(), "wide", json!({"id": WIDE, "shards": 4})),
+            (&tenant(), "letters", json!({"id": LETTERS, "format": "xml"})),
             (&umbrella, "orders", json!({"id": ORDERS})),
         ] {
             let stream = StreamDefinition::read("", &definition).unwrap();

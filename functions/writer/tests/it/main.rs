@@ -7,3 +7,4 @@ mod delivery;
 mod event;
 mod joining;
 mod support;
+mod xml;

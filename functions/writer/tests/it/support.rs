@@ -23,6 +23,7 @@ use serde_json::{Value, json};
 pub(crate) struct World {
     pub(crate) services: Services,
     pub(crate) stream: StreamId,
+    format: PayloadFormat,
     _directory: tempfile::TempDir,
 }
 
@@ -32,11 +33,16 @@ pub(crate) fn tenant() -> TenantId {
 
 impl World {
     pub(crate) async fn new() -> Self {
+        Self::of(PayloadFormat::Json).await
+    }
+
+    /// Where the stream is one of a format.
+    pub(crate) async fn of(format: PayloadFormat) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let services = open(directory.path()).await;
-        let definition = json!({"id": "is-000000001"});
+        let definition = json!({"id": "is-000000001", "format": format});
         put(&services.catalog, ResourceKind::Streams, "orders", &definition).await;
-        Self { services, stream: StreamId::parse("is-000000001").unwrap(), _directory: directory }
+        Self { services, stream: StreamId::parse("is-000000001").unwrap(), format, _directory: directory }
     }
 
     /// A writer of its own, as another process would have: nothing warm is shared.
@@ -77,7 +83,7 @@ impl World {
             received_at: self.services.clock.now(),
             request_id: RequestId::parse("r-1").unwrap(),
             index: u32::try_from(index).unwrap(),
-            format: PayloadFormat::Json,
+            format: self.format,
         };
         Record { headers, payload: Bytes::from(payload.as_str().map_or_else(|| payload.to_string(), str::to_owned)) }
     }
@@ -93,6 +99,21 @@ impl World {
         }
         for versions in found.values_mut() {
             versions.sort_unstable();
+        }
+        found
+    }
+
+    /// `id` → `version` and `note` of a table that has each id once.
+    pub(crate) async fn notes(&self, table: &str) -> BTreeMap<String, (i64, String)> {
+        let what = "arrow_cast(id, 'Utf8View'), version, arrow_cast(note, 'Utf8View')";
+        let mut found = BTreeMap::new();
+        for batch in self.select(table, what).await {
+            let (ids, notes) = (batch.column(0).as_string_view(), batch.column(2).as_string_view());
+            let versions = batch.column(1).as_primitive::<Int64Type>();
+            for row in 0..batch.num_rows() {
+                let held = (versions.value(row), notes.value(row).to_owned());
+                assert_eq!(found.insert(ids.value(row).to_owned(), held), None, "each key once");
+            }
         }
         found
     }
