@@ -85,8 +85,14 @@ async fn what_is_exported_makes_the_same_elsewhere() {
     let example = include_str!("../../freshet.example.toml");
     fs::write(&file, example.replace("tenant = \"acme\"", &format!("tenant = \"{TENANT}\""))).unwrap();
     deployment.freshet(&["apply", &file, "--yes"]).await.with_status(0);
+    let rotated = deployment.freshet(&["keys", "rotate", "web-shop", "--json"]).await.with_status(0).json();
+    let admin: Value =
+        serde_json::from_slice(&fs::read(server.data().join(format!("admin-{TENANT}.json"))).unwrap()).unwrap();
     let exported = deployment.freshet(&["export"]).await.with_status(0).stdout;
     assert!(exported.contains("[indexes.recent_buyers]") && exported.contains("[queries.orders_of]"), "{exported}");
+    for secret in [&rotated["client_secret"], &admin["client_secret"]] {
+        assert!(!exported.contains(secret.as_str().unwrap()), "a secret is exported");
+    }
     deployment.finish([server]).await;
 
     let (elsewhere, server, file) = scene().await;
