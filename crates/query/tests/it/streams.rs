@@ -130,7 +130,8 @@ async fn an_error_in_the_middle_ends_the_rows() {
         }
     };
     assert!(matches!(refusal, QueryError::Data { .. }), "{refusal:?}");
-    assert!(count > 0 && count < 150_000, "{count}");
+    // Threads go through the rows side by side, so later ones may come before the one that fails.
+    assert!(count > 0 && count < 300_000, "{count}");
     assert!(rows.next().await.is_none());
     assert!(rows.summary().is_none());
 }
