@@ -9,6 +9,7 @@ use axum::http::HeaderMap;
 use axum::routing::{MethodRouter, get};
 use freshet_access::AccessError;
 use freshet_catalog::CatalogError;
+use freshet_database::{DatabaseReader, ExternalFiles};
 use freshet_function_admin::AdminContext;
 use freshet_function_ingest::IngestContext;
 use freshet_function_query::{QueryContext, QueryLimits};
@@ -100,13 +101,16 @@ pub(crate) async fn start(
     let services = Services::open(settings).await.map_err(|source| failed("freshet can't start", source))?;
     ensure_admin(&services, settings, tenant).await?;
     let tables = Arc::new(Tables::new(Arc::clone(&services.files), services.root.clone()));
+    let external = services.external.iter().map(|root| (root.location.clone(), Arc::clone(&root.files)));
+    let external = ExternalFiles::new(Arc::clone(&services.files), external);
+    let reader = Arc::new(DatabaseReader::new(Arc::clone(&tables), external));
     let listener = TcpListener::bind(listen).await.map_err(|source| {
         CommandError::Failed(format!("can't listen on {listen}: {source}; choose another address with --listen"))
     })?;
     let address = listener.local_addr().map_err(|source| failed("can't listen", source))?;
     let url = format!("http://{address}");
     write_url(&settings.data, &url)?;
-    let app = router(&services, settings, &tables, metrics_route(&services, address, metrics.clone()))?;
+    let app = router(&services, settings, &reader, metrics_route(&services, address, metrics.clone()))?;
     let http = tokio::spawn(serve(listener, app, stop.clone()));
     let context = WriterContext::new(
         Arc::clone(&services.queue),
@@ -136,11 +140,12 @@ async fn keep_up(metrics: PrometheusHandle, stop: CancellationToken) {
 fn router(
     services: &Services,
     settings: &Settings,
-    tables: &Arc<Tables>,
+    reader: &Arc<DatabaseReader>,
     metrics: MethodRouter,
 ) -> Result<Router, CommandError> {
     let ingest = Arc::new(IngestContext::of_services(services));
-    let query = QueryContext::of_services(services, Arc::clone(tables), QueryLimits::of_server(&settings.data))
+    let limits = QueryLimits::of_server(&settings.data);
+    let query = QueryContext::of_services(&services.without_queue(), Arc::clone(reader), limits)
         .map_err(|source| failed("queries can't run", source))?;
     let query = Arc::new(query);
     let admin = Arc::new(AdminContext {
@@ -148,7 +153,7 @@ fn router(
         catalog: Arc::clone(&services.catalog),
         access: Arc::clone(&services.access),
         queue: Arc::clone(&services.queue),
-        tables: Arc::clone(tables),
+        tables: Arc::clone(reader.tables()),
         clock: services.clock.clone(),
     });
     let (routes, mut api) = OpenApiRouter::new()

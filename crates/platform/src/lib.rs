@@ -3,7 +3,8 @@
 //! * [`Settings::from_environment`] is the only reader of environment variables. It refuses unknown `FRESHET_*` variables
 //!   by name and reports everything that is wrong at once.
 //! * [`Services::open`] builds the three seams (store, queue, files) in the combination that the settings ask for, and the
-//!   catalog, access and clock over them; [`StoreServices::open`] for those who need the store alone. Handlers take these; none of them reads the environment or the system's clock.
+//!   catalog, access and clock over them; [`FileServices::open`] for those who need no queue, [`StoreServices::open`] for those who
+//!   need the store alone. Handlers take these; none of them reads the environment or the system's clock.
 //! * [`telemetry`] sets up logs and metrics.
 //!
 //! Promises: what a local directory acknowledged as written is synced to disk ([`files::DurableDirectory`]); keys are
@@ -20,7 +21,7 @@ pub mod telemetry;
 
 pub use clock::Clock;
 pub use private_file::write_private;
-pub use services::{OpenError, Services, StoreServices, failed_table_path, table_path};
+pub use services::{ExternalRoot, FileServices, OpenError, Services, StoreServices};
 pub use settings::{
     FilesSettings, KafkaConnection, KeySettings, LogFormat, QueueSettings, Settings, SettingsError, StoreSettings,
     parse_duration,

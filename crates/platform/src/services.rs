@@ -9,11 +9,12 @@ use std::sync::Arc;
 use aws_config::{BehaviorVersion, SdkConfig};
 use freshet_access::{Access, SigningKey, SigningKeyError};
 use freshet_catalog::Catalog;
-use freshet_model::{TableName, TenantId};
+use freshet_model::{Location, Place};
 use freshet_queue::{EmbeddedQueue, EmbeddedSettings, KafkaQueue, KafkaSettings, Queue, QueueError, TopicCreation};
 use freshet_store::{DynamoSettings, DynamoStore, RedbStore, Store, StoreError};
 use object_store::ObjectStore;
-use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
+use object_store::aws::{AmazonS3, AmazonS3Builder, S3ConditionalPut};
+use object_store::local::LocalFileSystem;
 use object_store::prefix::PrefixStore;
 use object_store::signer::Signer;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -102,6 +103,51 @@ impl StoreServices {
     }
 }
 
+/// A prefix below which external tables may lie.
+#[derive(Debug, Clone)]
+pub struct ExternalRoot {
+    /// The prefix.
+    pub location: Location,
+    /// The files of its bucket, or of this machine, from their root on.
+    pub files: Arc<dyn ObjectStore>,
+}
+
+/// What handlers work with that read tables and need no queue: they start without one.
+#[derive(Debug, Clone)]
+pub struct FileServices {
+    /// Definitions, keys, progress.
+    pub store: Arc<dyn Store>,
+    /// Tables' files.
+    pub files: Arc<dyn ObjectStore>,
+    /// Makes links to single files, good for a while; none where the files lie in a directory.
+    pub signer: Option<Arc<dyn Signer>>,
+    /// Where the files' root lies, for people and other engines: `file:///…` or `s3://…`.
+    pub root: Url,
+    /// Where external tables may lie besides.
+    pub external: Vec<ExternalRoot>,
+    /// The definitions.
+    pub catalog: Arc<Catalog>,
+    /// Keys and tokens.
+    pub access: Arc<Access>,
+    /// The time.
+    pub clock: Clock,
+}
+
+impl FileServices {
+    /// Opens the store and the files that the settings name.
+    ///
+    /// # Errors
+    /// As [`Services::open`].
+    pub async fn open(settings: &Settings) -> Result<Self, OpenError> {
+        make_data_directory(settings)?;
+        let aws = aws(settings).await;
+        let StoreServices { store, catalog, access, clock } = StoreServices::open_with(settings, &aws).await?;
+        let Files { store: files, signer, root } = open_files(settings, &aws)?;
+        let external = open_external(settings, &aws)?;
+        Ok(Self { store, files, signer, root, external, catalog, access, clock })
+    }
+}
+
 /// What handlers and jobs work with.
 #[derive(Debug)]
 pub struct Services {
@@ -115,6 +161,8 @@ pub struct Services {
     pub signer: Option<Arc<dyn Signer>>,
     /// Where the files' root lies, for people and other engines: `file:///…` or `s3://…`.
     pub root: Url,
+    /// Where external tables may lie besides.
+    pub external: Vec<ExternalRoot>,
     /// The definitions.
     pub catalog: Arc<Catalog>,
     /// Keys and tokens.
@@ -129,30 +177,35 @@ impl Services {
     /// # Errors
     /// Something can't be opened; the error says what, and what would be right.
     pub async fn open(settings: &Settings) -> Result<Self, OpenError> {
-        let aws = aws(settings).await;
-        make_data_directory(settings)?;
-        let StoreServices { store, catalog, access, clock } = StoreServices::open_with(settings, &aws).await?;
+        let FileServices { store, files, signer, root, external, catalog, access, clock } =
+            FileServices::open(settings).await?;
         let queue = open_queue(settings, &clock).await?;
-        let Files { store: files, signer, root } = open_files(&settings.files, &aws)?;
-        Ok(Self { store, queue, files, signer, root, catalog, access, clock })
+        Ok(Self { store, queue, files, signer, root, external, catalog, access, clock })
     }
 }
 
-/// Where a tenant's table lies in the files: `tables/<tenant>/<table>`.
-#[must_use]
-pub fn table_path(tenant: &TenantId, table: &TableName) -> String {
-    format!("tables/{tenant}/{table}")
-}
-
-/// Where the table of a table's failed rows lies.
-#[must_use]
-pub fn failed_table_path(tenant: &TenantId, table: &TableName) -> String {
-    format!("tables/{tenant}/{}", table.failed())
+impl Services {
+    /// All of them but the queue.
+    #[must_use]
+    pub fn without_queue(&self) -> FileServices {
+        FileServices {
+            store: Arc::clone(&self.store),
+            files: Arc::clone(&self.files),
+            signer: self.signer.clone(),
+            root: self.root.clone(),
+            external: self.external.clone(),
+            catalog: Arc::clone(&self.catalog),
+            access: Arc::clone(&self.access),
+            clock: self.clock.clone(),
+        }
+    }
 }
 
 async fn aws(settings: &Settings) -> SdkConfig {
-    let on_aws =
-        matches!(settings.store, StoreSettings::DynamoDb { .. }) || matches!(settings.files, FilesSettings::S3 { .. });
+    let is_in_s3 = |location: &Location| matches!(location.place(), Place::S3 { .. });
+    let on_aws = matches!(settings.store, StoreSettings::DynamoDb { .. })
+        || matches!(settings.files, FilesSettings::S3 { .. })
+        || settings.external.iter().any(is_in_s3);
     if on_aws {
         aws_config::defaults(BehaviorVersion::latest()).load().await
     } else {
@@ -234,27 +287,14 @@ struct Files {
     root: Url,
 }
 
-fn open_files(settings: &FilesSettings, aws: &SdkConfig) -> Result<Files, OpenError> {
-    match settings {
+fn open_files(settings: &Settings, aws: &SdkConfig) -> Result<Files, OpenError> {
+    match &settings.files {
         FilesSettings::Directory(directory) => {
             let files = DurableDirectory::open(directory)?;
             Ok(Files { store: Arc::new(files), signer: None, root: directory_url(directory)? })
         }
-        FilesSettings::S3 { bucket, prefix, endpoint } => {
-            let mut builder = AmazonS3Builder::new()
-                .with_bucket_name(bucket)
-                .with_region(aws.region().map_or("us-east-1", |region| region.as_ref()))
-                .with_conditional_put(S3ConditionalPut::ETagMatch);
-            if let Some(credentials) = aws.credentials_provider() {
-                builder = builder.with_credentials(Arc::new(ChainCredentials(credentials)));
-            }
-            if let Some(endpoint) = endpoint {
-                builder = builder
-                    .with_endpoint(endpoint.as_str().trim_end_matches('/'))
-                    .with_allow_http(endpoint.scheme() == "http")
-                    .with_virtual_hosted_style_request(false);
-            }
-            let files = builder.build()?;
+        FilesSettings::S3 { bucket, prefix } => {
+            let files = bucket_files(bucket, settings.s3_endpoint.as_ref(), aws)?;
             let place = format!("s3://{bucket}/{prefix}");
             let root = Url::parse(&place).map_err(|_| OpenError::Root(place))?;
             let signer: Arc<dyn Signer> = Arc::new(PrefixSigner::new(files.clone(), prefix.as_str()));
@@ -265,6 +305,37 @@ fn open_files(settings: &FilesSettings, aws: &SdkConfig) -> Result<Files, OpenEr
             Ok(Files { store, signer: Some(signer), root })
         }
     }
+}
+
+/// A bucket, from its root on.
+fn bucket_files(bucket: &str, endpoint: Option<&Url>, aws: &SdkConfig) -> Result<AmazonS3, OpenError> {
+    let mut builder = AmazonS3Builder::new()
+        .with_bucket_name(bucket)
+        .with_region(aws.region().map_or("us-east-1", |region| region.as_ref()))
+        .with_conditional_put(S3ConditionalPut::ETagMatch);
+    if let Some(credentials) = aws.credentials_provider() {
+        builder = builder.with_credentials(Arc::new(ChainCredentials(credentials)));
+    }
+    if let Some(endpoint) = endpoint {
+        builder = builder
+            .with_endpoint(endpoint.as_str().trim_end_matches('/'))
+            .with_allow_http(endpoint.scheme() == "http")
+            .with_virtual_hosted_style_request(false);
+    }
+    Ok(builder.build()?)
+}
+
+/// The files that external tables may be read from besides the deployment's own.
+fn open_external(settings: &Settings, aws: &SdkConfig) -> Result<Vec<ExternalRoot>, OpenError> {
+    let mut roots = Vec::new();
+    for location in &settings.external {
+        let files: Arc<dyn ObjectStore> = match location.place() {
+            Place::S3 { bucket, .. } => Arc::new(bucket_files(bucket, settings.s3_endpoint.as_ref(), aws)?),
+            Place::File { .. } | Place::Own { .. } => Arc::new(LocalFileSystem::new()),
+        };
+        roots.push(ExternalRoot { location: location.clone(), files });
+    }
+    Ok(roots)
 }
 
 fn directory_url(directory: &Path) -> Result<Url, OpenError> {

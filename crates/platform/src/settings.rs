@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use freshet_model::did_you_mean;
+use freshet_model::{Location, Place, did_you_mean};
 use secrecy::SecretString;
 use url::Url;
 
@@ -97,8 +97,6 @@ pub enum FilesSettings {
         bucket: String,
         /// The prefix, without slashes at its ends; may be empty.
         prefix: String,
-        /// Another endpoint than AWS's own.
-        endpoint: Option<Url>,
     },
 }
 
@@ -126,6 +124,10 @@ pub struct Settings {
     pub store: StoreSettings,
     /// The files.
     pub files: FilesSettings,
+    /// Another endpoint of S3 than AWS's own.
+    pub s3_endpoint: Option<Url>,
+    /// The prefixes below which external tables may lie, besides tenants' own external files; each in S3 or on this machine.
+    pub external: Vec<Location>,
     /// The signing key.
     pub signing_key: KeySettings,
     /// Which log lines are written, as `info` or `freshet_table=debug,warn`.
@@ -162,6 +164,10 @@ pub(crate) const VARIABLES: &[(&str, &str)] = &[
     ("FRESHET_DYNAMODB_CREATE_TABLE", "true: make the table where it is missing; default false"),
     ("FRESHET_FILES", "a directory or s3://bucket/prefix; default <data>/files"),
     ("FRESHET_S3_ENDPOINT", "another endpoint than AWS's own"),
+    (
+        "FRESHET_EXTERNAL_LOCATIONS",
+        "prefixes below which external tables may lie, as s3://bucket/path or file:///path, several separated by commas; unset: only below external/<tenant>/ of the files",
+    ),
     ("FRESHET_SIGNING_KEY", "the Ed25519 key that signs tokens, PKCS#8 PEM"),
     ("FRESHET_SIGNING_KEY_FILE", "the file that holds it, made where it is missing; default <data>/signing-key.pem"),
     (
@@ -258,6 +264,8 @@ impl Settings {
             group: reader.text("FRESHET_GROUP").unwrap_or_else(|| "freshet-writer".to_owned()),
             store: store(&mut reader, &data),
             files: files(&mut reader, &data),
+            s3_endpoint: reader.parsed("FRESHET_S3_ENDPOINT"),
+            external: external(&mut reader),
             signing_key: match reader.text("FRESHET_SIGNING_KEY") {
                 Some(pem) => KeySettings::Pem(SecretString::from(pem)),
                 None => KeySettings::File(
@@ -323,9 +331,7 @@ fn store(reader: &mut Reader, data: &Path) -> StoreSettings {
 }
 
 fn files(reader: &mut Reader, data: &Path) -> FilesSettings {
-    let place = reader.text("FRESHET_FILES");
-    let endpoint = reader.parsed("FRESHET_S3_ENDPOINT");
-    match place {
+    match reader.text("FRESHET_FILES") {
         None => FilesSettings::Directory(data.join("files")),
         Some(place) => match place.strip_prefix("s3://") {
             None if place.contains("://") => {
@@ -340,10 +346,25 @@ fn files(reader: &mut Reader, data: &Path) -> FilesSettings {
                 if bucket.is_empty() {
                     reader.wrong.push(format!("FRESHET_FILES: {place:?} names no bucket; write s3://bucket/prefix"));
                 }
-                FilesSettings::S3 { bucket: bucket.to_owned(), prefix: prefix.trim_matches('/').to_owned(), endpoint }
+                FilesSettings::S3 { bucket: bucket.to_owned(), prefix: prefix.trim_matches('/').to_owned() }
             }
         },
     }
+}
+
+fn external(reader: &mut Reader) -> Vec<Location> {
+    let text = reader.text("FRESHET_EXTERNAL_LOCATIONS").unwrap_or_default();
+    let mut locations = Vec::new();
+    for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+        match part.parse::<Location>() {
+            Ok(location) if !matches!(location.place(), Place::Own { .. }) => locations.push(location),
+            Ok(_own) => reader
+                .wrong
+                .push(format!("FRESHET_EXTERNAL_LOCATIONS: expected s3://bucket/path or file:///path, found {part:?}")),
+            Err(why) => reader.wrong.push(format!("FRESHET_EXTERNAL_LOCATIONS: {why}")),
+        }
+    }
+    locations
 }
 
 /// A duration as `90s`, `15m`, `12h` or `7d`; none: it is not one.
@@ -385,6 +406,7 @@ mod tests {
             ("FRESHET_QUEUE_RETENTION", "7 days"),
             ("FRESHET_STORE", "postgres"),
             ("FRESHET_FILES", "gs://bucket"),
+            ("FRESHET_EXTERNAL_LOCATIONS", "s3://batch/daily, customers"),
         ])
         .unwrap_err();
         let expected = [
@@ -394,6 +416,7 @@ mod tests {
             "FRESHET_KAFKA_BOOTSTRAP_SERVERS: is needed where FRESHET_QUEUE is kafka, as localhost:9092",
             "FRESHET_STORE: expected redb or dynamodb, found \"postgres\"",
             "FRESHET_FILES: expected a directory or s3://bucket/prefix, found \"gs://bucket\"",
+            "FRESHET_EXTERNAL_LOCATIONS: expected s3://bucket/path or file:///path, found \"customers\"",
         ];
         assert_eq!(wrong.0, expected);
     }
@@ -414,8 +437,11 @@ mod tests {
             ("FRESHET_KAFKA_CREATE_TOPIC", "3"),
             ("FRESHET_KAFKA_SASL_PASSWORD", "hunter2"),
             ("FRESHET_FILES", "s3://bucket/some/prefix/"),
+            ("FRESHET_EXTERNAL_LOCATIONS", "s3://batch/daily, file:///srv/batch"),
         ])
         .unwrap();
+        let external: Vec<String> = settings.external.iter().map(ToString::to_string).collect();
+        assert_eq!(external, ["s3://batch/daily", "file:///srv/batch"]);
         assert!(matches!(&settings.queue, QueueSettings::Kafka(KafkaConnection { create_topic: Some((4, 3)), .. })));
         assert!(matches!(&settings.files, FilesSettings::S3 { prefix, .. } if prefix == "some/prefix"));
         assert!(matches!(&settings.store, StoreSettings::Redb(_)));

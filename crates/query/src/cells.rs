@@ -48,9 +48,14 @@ pub(crate) fn json_mark() -> FieldMetadata {
     FieldMetadata::from(BTreeMap::from([(JSON_MARK.0.to_owned(), JSON_MARK.1.to_owned())]))
 }
 
+/// Whether a column is marked as one of JSON texts.
+pub(crate) fn is_json(field: &Field) -> bool {
+    field.metadata().get(JSON_MARK.0).is_some_and(|mark| mark == JSON_MARK.1)
+}
+
 /// A column's type in the words of table definitions.
 pub(crate) fn type_name(field: &Field) -> String {
-    if field.metadata().get(JSON_MARK.0).is_some_and(|mark| mark == JSON_MARK.1) {
+    if is_json(field) {
         return "json".to_owned();
     }
     let name = match field.data_type() {

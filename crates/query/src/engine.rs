@@ -7,6 +7,7 @@ use std::time::Duration;
 use datafusion::error::DataFusionError;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::object_store::DefaultObjectStoreRegistry;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::execution::{SessionState, SessionStateDefaults};
@@ -116,6 +117,8 @@ impl QueryEngine {
             .with_mode(DiskManagerMode::Directories(vec![self.settings.spill_directory.clone()]))
             .with_max_temp_directory_size(self.settings.spill_bytes);
         let environment: Arc<RuntimeEnv> = RuntimeEnvBuilder::from_runtime_env(self.template.runtime_env())
+            // Tables register their files where they are scanned: those of one query go with it.
+            .with_object_store_registry(Arc::new(DefaultObjectStoreRegistry::new()))
             .with_memory_pool(Arc::new(FairSpillPool::new(self.settings.memory_bytes)))
             .with_disk_manager_builder(disk)
             .build_arc()

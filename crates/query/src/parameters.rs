@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::ScalarValue;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::expr::Placeholder;
 use datafusion::logical_expr::{Expr, LogicalPlan};
+use freshet_model::{ColumnType, ParameterName};
 use freshet_sql::capped;
 use serde_json::value::RawValue;
 
@@ -37,6 +38,8 @@ pub enum Parameters {
     Positional(Vec<ParameterValue>),
     /// For `$name`.
     Named(BTreeMap<String, ParameterValue>),
+    /// For `$name`, each of a declared type.
+    Declared(BTreeMap<String, (ParameterValue, ColumnType)>),
 }
 
 impl Default for Parameters {
@@ -46,6 +49,18 @@ impl Default for Parameters {
 }
 
 impl Parameters {
+    /// Reads an object of named values.
+    ///
+    /// # Errors
+    /// As [`Parameters::read`].
+    pub fn read_named(json: &RawValue) -> Result<BTreeMap<String, ParameterValue>, QueryError> {
+        match Self::read(json)? {
+            Self::Named(values) => Ok(values),
+            Self::Positional(values) if values.is_empty() => Ok(BTreeMap::new()),
+            _ => Err(wrong("parameters is not an object, as {\"name\": 1}")),
+        }
+    }
+
     /// Reads an array of positional or an object of named values.
     ///
     /// # Errors
@@ -65,10 +80,41 @@ impl Parameters {
         }
     }
 
+    /// The values of a saved query's parameters: each that is declared, in its type, and no other.
+    ///
+    /// # Errors
+    /// [`SqlError::Parameter`]: one has no value, has one that its type doesn't take, or is not declared.
+    pub fn declared(
+        declared: &BTreeMap<ParameterName, ColumnType>,
+        mut given: BTreeMap<String, ParameterValue>,
+    ) -> Result<Self, QueryError> {
+        let mut values = BTreeMap::new();
+        for (name, column_type) in declared {
+            let value = given.remove(name.as_str());
+            let value = value.ok_or_else(|| wrong(format!("parameter {name} is missing; it is a {column_type}")))?;
+            let value = typed(value, *column_type).map_err(|why| wrong(format!("parameter {name} {why}")))?;
+            values.insert(name.to_string(), (value, *column_type));
+        }
+        if let Some(superfluous) = given.keys().next() {
+            let hint = hint(nearest(superfluous, declared.keys().map(ParameterName::as_str)));
+            return Err(wrong(format!("the query has no parameter {:?}{hint}", capped(superfluous))));
+        }
+        Ok(Self::Declared(values))
+    }
+
     fn by_name(&self) -> BTreeMap<String, &ParameterValue> {
         match self {
             Self::Positional(values) => (1_usize..).map(|number| number.to_string()).zip(values).collect(),
             Self::Named(values) => values.iter().map(|(name, value)| (name.clone(), value)).collect(),
+            Self::Declared(values) => values.iter().map(|(name, (value, _))| (name.clone(), value)).collect(),
+        }
+    }
+
+    /// The type that a value is declared to have.
+    fn declared_type(&self, name: &str) -> Option<DataType> {
+        match self {
+            Self::Declared(values) => values.get(name).map(|(_, column_type)| data_type(*column_type)),
+            Self::Positional(_) | Self::Named(_) => None,
         }
     }
 
@@ -117,11 +163,74 @@ impl Parameters {
         };
         let mut values: HashMap<String, ScalarValue> = HashMap::new();
         for (name, value) in self.by_name() {
+            let declared = self.declared_type(&name);
             let only_type = planned.get(&name).filter(|types| types.len() == 1).and_then(|types| types.first());
-            let bound = scalar(value, only_type).map_err(|expected| wrong(format!("parameter ${name} {expected}")))?;
+            let bound = scalar(value, declared.as_ref().or(only_type))
+                .map_err(|expected| wrong(format!("parameter ${name} {expected}")))?;
             values.insert(name, bound);
         }
         Ok(plan.with_param_values(values))
+    }
+}
+
+/// What a value must be to be bound as one of a declared type.
+fn data_type(column_type: ColumnType) -> DataType {
+    match column_type {
+        ColumnType::String | ColumnType::Json => DataType::Utf8,
+        ColumnType::Boolean => DataType::Boolean,
+        ColumnType::Integer => DataType::Int64,
+        ColumnType::Double => DataType::Float64,
+        ColumnType::Decimal { precision, scale } => {
+            DataType::Decimal128(precision, i8::try_from(scale).unwrap_or(i8::MAX))
+        }
+        ColumnType::Date => DataType::Date32,
+        ColumnType::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+    }
+}
+
+/// A value, if its declared type takes it without losing anything; else what is wrong, to be said after the parameter's name.
+/// An empty text is null, for any type but string.
+fn typed(value: ParameterValue, column_type: ColumnType) -> Result<ParameterValue, String> {
+    let is_text = matches!(column_type, ColumnType::String | ColumnType::Json);
+    if !is_text && matches!(&value, ParameterValue::Text(text) if text.trim().is_empty()) {
+        return Ok(ParameterValue::Null);
+    }
+    if value == ParameterValue::Null {
+        return Ok(value);
+    }
+    let refused = || format!("is not a {column_type}, as {}", example(column_type));
+    let bound = scalar(&value, Some(&data_type(column_type))).map_err(|_planned| refused())?;
+    let fits = match (column_type, bound) {
+        (ColumnType::Integer, bound) => matches!(bound, ScalarValue::Int64(_)),
+        (ColumnType::Decimal { precision, scale }, ScalarValue::Int64(Some(number))) => {
+            whole_digits(number.unsigned_abs().into()) <= u32::from(precision.saturating_sub(scale))
+        }
+        (ColumnType::Decimal { precision, scale }, ScalarValue::Decimal128(Some(number), _, digits)) => {
+            let decimals = u32::from(digits.unsigned_abs());
+            let trailing_zeros = (0..decimals).take_while(|zeros| number % 10_i128.pow(zeros + 1) == 0).count();
+            decimals.saturating_sub(u32::try_from(trailing_zeros).unwrap_or(0)) <= u32::from(scale)
+                && whole_digits(number.unsigned_abs() / 10_u128.pow(decimals.min(38)))
+                    <= u32::from(precision.saturating_sub(scale))
+        }
+        (ColumnType::Decimal { .. }, _) => false,
+        _ => true,
+    };
+    if fits { Ok(value) } else { Err(refused()) }
+}
+
+fn whole_digits(number: u128) -> u32 {
+    number.checked_ilog10().map_or(0, |log| log + 1)
+}
+
+fn example(column_type: ColumnType) -> &'static str {
+    match column_type {
+        ColumnType::String | ColumnType::Json => "\"a\"",
+        ColumnType::Boolean => "true",
+        ColumnType::Integer => "42",
+        ColumnType::Double => "0.5",
+        ColumnType::Decimal { .. } => "79.99",
+        ColumnType::Date => "\"2026-06-14\"",
+        ColumnType::Timestamp => "\"2026-06-14T00:24:16Z\"",
     }
 }
 

@@ -12,9 +12,9 @@ use datafusion::datasource::provider_as_source;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{Expr, LogicalPlanBuilder, cast, lit};
 
-use crate::cells::json_mark;
+use crate::cells::{is_json, json_mark, type_name};
 use crate::names::{Spellings, find_table};
-use crate::{QueryError, Select};
+use crate::{QueryError, ResultColumn, Select};
 
 /// One table that a query may read.
 #[derive(Clone)]
@@ -37,6 +37,22 @@ pub struct TableColumn {
     pub data_type: DataType,
     /// Whether its text is JSON: the type of a result's column says so.
     pub json: bool,
+}
+
+impl TableColumn {
+    /// A column as it is stored. Its metadata says whether its text is JSON.
+    #[must_use]
+    pub fn of(field: &Field) -> Self {
+        Self { name: field.name().clone(), data_type: field.data_type().clone(), json: is_json(field) }
+    }
+
+    /// Its name and its type, in the words of table definitions.
+    #[must_use]
+    pub fn result_column(&self) -> ResultColumn {
+        let type_name =
+            if self.json { "json".to_owned() } else { type_name(&Field::new("", self.data_type.clone(), true)) };
+        ResultColumn { name: self.name.clone(), type_name }
+    }
 }
 
 impl QueryTable {

@@ -41,7 +41,7 @@ pub(crate) fn strict_commit() -> CommitProperties {
     CommitProperties::default().with_max_retries(0).with_cleanup_expired_logs(Some(false))
 }
 
-fn properties(transactions: Vec<Transaction>, commit_id: &str) -> CommitProperties {
+pub(crate) fn properties(transactions: Vec<Transaction>, commit_id: &str) -> CommitProperties {
     strict_commit()
         .with_application_transactions(transactions)
         .with_metadata([(COMMIT_ID.to_owned(), serde_json::Value::from(commit_id))])

@@ -19,14 +19,20 @@
 //! nothing to merge with (`commit`) → one conditional PUT of the next version → the snapshot that the table's readers share
 //! (`snapshot`).
 //!
+//! The tables of databases that a SELECT makes hold no records: [`Tables::replace`] puts their whole content anew in one commit
+//! (`replace`).
+//!
 //! A commit that fails in a way that leaves open whether it took place is never simply repeated: the log is read back first.
 
 mod commit;
 mod compact;
 mod error;
+mod foreign;
 mod incoming;
 mod listing;
 mod log;
+mod paths;
+mod replace;
 mod snapshot;
 mod spec;
 mod table;
@@ -34,7 +40,10 @@ mod tables;
 mod winners;
 
 pub use error::TableError;
+pub use foreign::ForeignTable;
 pub use incoming::Slice;
+pub use paths::{failed_table_path, made_table_path, table_path};
+pub use replace::{ReplaceError, Replacement};
 pub use spec::{TableKind, TableSpec};
 pub use table::{Table, TableDetails, WriteOutcome};
 pub use tables::Tables;

@@ -211,6 +211,23 @@ impl Commit {
         parsed.map(Some).map_err(|source| TableError::Corrupt { context: context(), source: source.into() })
     }
 
+    /// Looks for a commit of ours in the versions from `first` on.
+    pub(crate) async fn look_for(
+        files: &dyn ObjectStore,
+        path: &str,
+        commit_id: &str,
+        first: u64,
+    ) -> Result<Option<(u64, Self)>, TableError> {
+        let mut version = first;
+        while let Some(commit) = Self::read(files, path, version).await? {
+            if commit.id.as_deref() == Some(commit_id) {
+                return Ok(Some((version, commit)));
+            }
+            version += 1;
+        }
+        Ok(None)
+    }
+
     fn parse(bytes: &[u8]) -> Result<Self, serde_json::Error> {
         let mut commit = Self::default();
         for line in serde_json::Deserializer::from_slice(bytes).into_iter::<LogLine>() {

@@ -38,6 +38,8 @@ pub enum TableKind {
     },
     /// Every record once.
     Append,
+    /// What [`Tables::replace`](crate::Tables::replace) put there last: no records.
+    Replaced,
 }
 
 impl TableKind {
@@ -45,6 +47,7 @@ impl TableKind {
     pub(crate) fn from_properties(properties: &HashMap<String, String>) -> Option<Self> {
         match properties.get(MODE_PROPERTY)?.as_str() {
             "append" => Some(Self::Append),
+            "replaced" => Some(Self::Replaced),
             "upsert" => {
                 let key = properties.get(KEY_PROPERTY)?.split(',').map(str::to_owned).collect();
                 Some(Self::Upsert { key, order_by: properties.get(ORDER_PROPERTY).cloned() })
@@ -58,6 +61,7 @@ impl TableKind {
         let mut properties = vec![("delta.checkpointInterval", CHECKPOINT_INTERVAL.to_owned())];
         match self {
             Self::Append => properties.push((MODE_PROPERTY, "append".to_owned())),
+            Self::Replaced => properties.push((MODE_PROPERTY, "replaced".to_owned())),
             Self::Upsert { key, order_by } => {
                 properties.push((MODE_PROPERTY, "upsert".to_owned()));
                 properties.push((KEY_PROPERTY, key.join(",")));
@@ -127,11 +131,15 @@ impl TableSpec {
     }
 }
 
-fn delta_fields(path: &str, schema: &Schema) -> Result<Vec<StructField>, TableError> {
+/// A schema's columns as Delta has them, with their metadata; all may be null.
+pub(crate) fn delta_fields(path: &str, schema: &Schema) -> Result<Vec<StructField>, TableError> {
     let converted: StructType = schema.try_into_kernel().map_err(|error: arrow::error::ArrowError| {
         mismatch(path, "", format!("delta has no type for a column: {error}"))
     })?;
-    Ok(converted.fields().map(|field| StructField::nullable(field.name(), field.data_type().clone())).collect())
+    let nullable = |field: &StructField| {
+        StructField::nullable(field.name(), field.data_type().clone()).with_metadata(field.metadata.clone())
+    };
+    Ok(converted.fields().map(nullable).collect())
 }
 
 fn mismatch(path: &str, column: &str, problem: String) -> TableError {

@@ -110,7 +110,8 @@ impl Table {
             ..WriteOutcome::default()
         };
         let mut base = self.newest().await?;
-        let kind = base.kind().ok_or_else(|| TableError::NotOurs { path: self.path.clone() })?;
+        let kind = base.kind().filter(|kind| *kind != TableKind::Replaced);
+        let kind = kind.ok_or_else(|| TableError::NotOurs { path: self.path.clone() })?;
         loop {
             outcome.attempts += 1;
             outcome.version = base.version();
@@ -136,12 +137,13 @@ impl Table {
             };
             // The commit may have taken place all the same: its answer was lost, or the store repeated it on its own and
             // met itself, or what comes after a commit failed.
-            if let Some((version, made)) = self.look_for(&commit_id, base.version()).await? {
+            let files = base.table().object_store();
+            if let Some((version, made)) = Commit::look_for(&files, &self.path, &commit_id, base.version() + 1).await? {
                 warn!(table = %self.path, version, error = %failure, "a commit took place although its answer says otherwise");
                 outcome.version = version;
                 return Ok(outcome.with_commit(rows_new, made.rows_merged.unwrap_or(rows_new)));
             }
-            self.wait_for_next_attempt(outcome.attempts, failure).await?;
+            wait_for_next_attempt(&self.path, outcome.attempts, failure).await?;
             base = self.newest().await?;
         }
     }
@@ -159,8 +161,25 @@ impl Table {
     /// # Errors
     /// The newest version can't be read.
     pub async fn provider(&self) -> Result<Arc<dyn TableProvider>, TableError> {
+        Ok(self.versioned_provider().await?.0)
+    }
+
+    /// The same, and the number of that version.
+    ///
+    /// # Errors
+    /// The newest version can't be read.
+    pub async fn versioned_provider(&self) -> Result<(Arc<dyn TableProvider>, u64), TableError> {
         let snapshot = self.newest().await?;
-        snapshot.table().table_provider().await.map_err(|error| self.failed("opening for a query", error.into()))
+        let provider = snapshot.table().table_provider().await;
+        Ok((provider.map_err(|error| self.failed("opening for a query", error.into()))?, snapshot.version()))
+    }
+
+    /// The number of the newest version.
+    ///
+    /// # Errors
+    /// The newest version can't be read.
+    pub async fn version(&self) -> Result<u64, TableError> {
+        Ok(self.newest().await?.version())
     }
 
     /// The newest version in figures.
@@ -204,13 +223,13 @@ impl Table {
                 base.table().clone().add_columns().with_fields(missing).with_commit_properties(strict_commit()).await;
             // Whether it took place or not, the next round sees it in the newest version.
             if let Err(failure) = added {
-                self.wait_for_next_attempt(attempts, failure).await?;
+                wait_for_next_attempt(&self.path, attempts, failure).await?;
             }
         }
     }
 
     /// The newest version, which becomes the one that is held.
-    async fn newest(&self) -> Result<Snapshot, TableError> {
+    pub(crate) async fn newest(&self) -> Result<Snapshot, TableError> {
         let mut held = self.snapshot.lock().await;
         if let Some(newer) = held.newest(&self.path).await? {
             *held = newer;
@@ -242,37 +261,6 @@ impl Table {
         }
     }
 
-    /// Looks for a commit of ours in the versions after `base`.
-    async fn look_for(&self, commit_id: &str, base: u64) -> Result<Option<(u64, Commit)>, TableError> {
-        let files = self.snapshot.lock().await.table().object_store();
-        let mut version = base + 1;
-        while let Some(commit) = Commit::read(&files, &self.path, version).await? {
-            if commit.id.as_deref() == Some(commit_id) {
-                return Ok(Some((version, commit)));
-            }
-            version += 1;
-        }
-        Ok(None)
-    }
-
-    /// Waits for a random time that grows, or gives up.
-    async fn wait_for_next_attempt(&self, attempts: u32, failure: DeltaTableError) -> Result<(), TableError> {
-        let conflict = is_conflict(&failure);
-        if attempts >= MAX_ATTEMPTS && conflict {
-            return Err(TableError::Conflict { path: self.path.clone(), attempts });
-        }
-        debug!(table = %self.path, attempts, conflict, error = %failure, "a commit did not take place");
-        if !conflict {
-            let failure = self.failed("committing", failure);
-            if attempts >= MAX_ATTEMPTS || !failure.is_temporary() {
-                return Err(failure);
-            }
-        }
-        let longest = FIRST_WAIT.saturating_mul(1 << attempts.min(16)).min(LONGEST_WAIT);
-        tokio::time::sleep(longest.mul_f64(rand::random())).await;
-        Ok(())
-    }
-
     fn failed(&self, doing: &str, error: DeltaTableError) -> TableError {
         TableError::from_delta(format!("{doing}: table {}", self.path), error)
     }
@@ -282,6 +270,28 @@ impl WriteOutcome {
     fn with_commit(self, rows_new: usize, rows_written: usize) -> Self {
         Self { committed: true, rows_new, rows_written, rows_superseded: rows_new.saturating_sub(rows_written), ..self }
     }
+}
+
+/// Waits for a random time that grows, or gives up.
+pub(crate) async fn wait_for_next_attempt(
+    path: &str,
+    attempts: u32,
+    failure: DeltaTableError,
+) -> Result<(), TableError> {
+    let conflict = is_conflict(&failure);
+    if attempts >= MAX_ATTEMPTS && conflict {
+        return Err(TableError::Conflict { path: path.to_owned(), attempts });
+    }
+    debug!(table = path, attempts, conflict, error = %failure, "a commit did not take place");
+    if !conflict {
+        let failure = TableError::from_delta(format!("committing: table {path}"), failure);
+        if attempts >= MAX_ATTEMPTS || !failure.is_temporary() {
+            return Err(failure);
+        }
+    }
+    let longest = FIRST_WAIT.saturating_mul(1 << attempts.min(16)).min(LONGEST_WAIT);
+    tokio::time::sleep(longest.mul_f64(rand::random())).await;
+    Ok(())
 }
 
 fn commit_time(state: &DeltaTableState) -> Option<Timestamp> {

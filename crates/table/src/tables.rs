@@ -127,7 +127,7 @@ impl Tables {
         }
     }
 
-    fn log_store(&self, path: &str) -> Result<LogStoreRef, TableError> {
+    pub(crate) fn log_store(&self, path: &str) -> Result<LogStoreRef, TableError> {
         let bad_path = || TableError::BadPath { path: path.to_owned() };
         let name = |part: &str| {
             let known = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '_' | '-');

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use freshet_access::Access;
 use freshet_catalog::Catalog;
+use freshet_database::DatabaseReader;
 use freshet_http::HealthCheck;
-use freshet_platform::{Clock, Services};
+use freshet_platform::{Clock, FileServices};
 use freshet_query::{EngineSettings, QueryEngine, QueryError};
 use freshet_store::Store;
-use freshet_table::Tables;
 
 use crate::admission::Admission;
 use crate::stored::StoredAnswers;
@@ -71,7 +71,7 @@ pub struct QueryContext {
     store: Arc<dyn Store>,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) access: Arc<Access>,
-    pub(crate) tables: Arc<Tables>,
+    pub(crate) reader: Arc<DatabaseReader>,
     pub(crate) clock: Clock,
     pub(crate) engine: QueryEngine,
     pub(crate) admission: Admission,
@@ -85,18 +85,22 @@ pub struct QueryContext {
 }
 
 impl QueryContext {
-    /// The context over the services of this process and the tables in their files.
+    /// The context over the services of this process and what reads their tables.
     ///
     /// # Errors
     /// See [`QueryEngine::new`].
-    pub fn of_services(services: &Services, tables: Arc<Tables>, limits: QueryLimits) -> Result<Self, QueryError> {
+    pub fn of_services(
+        services: &FileServices,
+        reader: Arc<DatabaseReader>,
+        limits: QueryLimits,
+    ) -> Result<Self, QueryError> {
         let files = Arc::clone(&services.files);
         let stored_answers = services.signer.clone().map(|signer| StoredAnswers::new(files, signer));
         Self::new(
             Arc::clone(&services.store),
             Arc::clone(&services.catalog),
             Arc::clone(&services.access),
-            tables,
+            reader,
             services.clock.clone(),
             limits,
             stored_answers,
@@ -111,7 +115,7 @@ impl QueryContext {
         store: Arc<dyn Store>,
         catalog: Arc<Catalog>,
         access: Arc<Access>,
-        tables: Arc<Tables>,
+        reader: Arc<DatabaseReader>,
         clock: Clock,
         limits: QueryLimits,
         stored_answers: Option<StoredAnswers>,
@@ -121,7 +125,7 @@ impl QueryContext {
             store,
             catalog,
             access,
-            tables,
+            reader,
             clock,
             spool_directory: engine.spill_directory.clone(),
             engine: QueryEngine::new(engine)?,
@@ -135,8 +139,10 @@ impl QueryContext {
 
     /// Whether queries can reach what they need.
     pub async fn health(&self) -> Vec<HealthCheck> {
-        let (store, files) =
-            tokio::join!(HealthCheck::of("store", self.store.ping()), HealthCheck::of("files", self.tables.ping()));
+        let (store, files) = tokio::join!(
+            HealthCheck::of("store", self.store.ping()),
+            HealthCheck::of("files", self.reader.tables().ping())
+        );
         vec![store, files]
     }
 }

@@ -5,9 +5,9 @@ use std::io;
 use std::time::Duration;
 
 use freshet_catalog::CatalogError;
+use freshet_database::DatabaseError;
 use freshet_http::Problem;
 use freshet_query::QueryError;
-use freshet_table::TableError;
 
 /// When to try again after something could not be reached.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
@@ -23,9 +23,12 @@ pub(crate) fn of_catalog(error: &CatalogError) -> Problem {
     }
 }
 
-/// 503 where the files may come back, else 500.
-pub(crate) fn of_table(error: &TableError) -> Problem {
-    if error.is_temporary() {
+/// 400 where the database's tables are not as they must be, 503 where the files may come back, else 500.
+pub(crate) fn of_database(error: &DatabaseError) -> Problem {
+    if error.is_for_caller() {
+        tracing::warn!(error = error as &dyn std::error::Error, "a table of the database can't be read");
+        Problem::bad_request(error.to_string())
+    } else if error.is_temporary() {
         tracing::warn!(error = error as &dyn std::error::Error, "a table can't be opened at the moment");
         Problem::unavailable("the tables can't be read at the moment; try again", RETRY_AFTER)
     } else {

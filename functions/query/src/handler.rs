@@ -1,4 +1,4 @@
-//! The one call of queries.
+//! `POST /query/v0/sql`, and how any query is answered.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use axum::extract::{FromRequest, Request, State};
 use axum::response::{IntoResponse, Response};
 use freshet_access::Principal;
-use freshet_catalog::TenantCatalog;
+use freshet_catalog::{Database, TenantCatalog};
+use freshet_database::DatabaseTables;
 use freshet_http::{JsonBody, Problem, TenantHeader, authorize};
 use freshet_model::{ResourceName, Scope, did_you_mean};
 use freshet_query::{Format, Parameters, Query, QueryError, Select, parse_select};
@@ -18,8 +19,7 @@ use tracing::Span;
 use crate::accept::accepted;
 use crate::admission::{Admitted, Running};
 use crate::answer::SqlAnswer;
-use crate::database::{named_tables, open};
-use crate::request::SqlRequest;
+use crate::request::{self, SqlRequest};
 use crate::sending::{Asker, send};
 use crate::{QueryContext, error};
 
@@ -67,13 +67,13 @@ pub(crate) async fn sql(State(context): State<Arc<QueryContext>>, request: Reque
     observed(answer_sql(&context, request)).await
 }
 
-async fn answer_sql(context: &QueryContext, request: Request) -> Result<Response, Problem> {
+async fn answer_sql(context: &QueryContext, sent: Request) -> Result<Response, Problem> {
     let now = context.clock.now();
-    let headers = request.headers();
+    let headers = sent.headers();
     let principal = authorize(headers, &context.access, now, Scope::TablesQuery, TenantHeader::Optional).await?;
     let format = accepted(headers)?;
-    let JsonBody(asked) = JsonBody::<SqlRequest>::from_request(request, &()).await?;
-    let (limit, timeout) = (asked.limit()?, asked.timeout(context.longest)?);
+    let JsonBody(asked) = JsonBody::<SqlRequest>::from_request(sent, &()).await?;
+    let (limit, timeout) = (request::limit(asked.limit)?, request::timeout(asked.timeout_ms, context.longest)?);
     let parameters = asked.parameters()?;
     let database =
         ResourceName::parse(&asked.database).map_err(|error| Problem::bad_request(format!("database: {error}")))?;
@@ -83,7 +83,7 @@ async fn answer_sql(context: &QueryContext, request: Request) -> Result<Response
 }
 
 /// Records how a request went, and answers it.
-async fn observed(outcome: impl Future<Output = Result<Response, Problem>>) -> Response {
+pub(crate) async fn observed(outcome: impl Future<Output = Result<Response, Problem>>) -> Response {
     let started = Instant::now();
     let outcome = outcome.await;
     let status = outcome.as_ref().map_or_else(Problem::status, Response::status);
@@ -96,13 +96,13 @@ async fn observed(outcome: impl Future<Output = Result<Response, Problem>>) -> R
 }
 
 /// What is asked, by one who may.
-struct Question {
-    database: ResourceName,
-    sql: String,
-    parameters: Parameters,
-    limit: usize,
-    timeout: Duration,
-    format: Format,
+pub(crate) struct Question {
+    pub(crate) database: ResourceName,
+    pub(crate) sql: String,
+    pub(crate) parameters: Parameters,
+    pub(crate) limit: usize,
+    pub(crate) timeout: Duration,
+    pub(crate) format: Format,
 }
 
 /// When an answer must be there.
@@ -134,18 +134,24 @@ impl Deadline {
     }
 }
 
-async fn answer(context: &QueryContext, catalog: &TenantCatalog, question: Question) -> Result<Response, Problem> {
+pub(crate) async fn answer(
+    context: &QueryContext,
+    catalog: &TenantCatalog,
+    question: Question,
+) -> Result<Response, Problem> {
     let Question { database, sql, parameters, limit, timeout: longest, format } = question;
     let tenant = catalog.tenant().clone();
     let Admitted { running, present } = context.admission.admit(&tenant, longest).await?;
     let deadline = Deadline::after(longest);
     let (select, running) =
         timeout_at(deadline.at.into(), parse(sql, running)).await.map_err(|_elapsed| deadline.passed())??;
-    let named = named_tables(catalog, &database, &select)?;
+    let tables = DatabaseTables::of(catalog, database.as_str()).ok_or_else(|| no_database(catalog, &database, ""))?;
+    let named = tables.named(&select).map_err(|refusal| error::of_query(&refusal))?;
     // Before the tables are opened: each is at this time or a little later, never before it.
     let as_of = context.clock.now();
-    let opened = timeout_at(deadline.at.into(), open(&context.tables, named)).await;
-    let tables = opened.map_err(|_elapsed| deadline.passed())?.map_err(|error| error::of_table(&error))?;
+    let opened = timeout_at(deadline.at.into(), context.reader.open(&tables, &named)).await;
+    let opened = opened.map_err(|_elapsed| deadline.passed())?.map_err(|error| error::of_database(&error))?;
+    let tables = opened.into_iter().map(|open| open.table).collect();
     let query = Query { select, parameters, tables, limit: Some(limit), timeout: deadline.left(), as_of };
     let rows = context.engine.start(query, running).await.map_err(|refusal| deadline.explain(&refusal))?;
     send(context, rows, Asker { tenant, database, format, place: present }, deadline).await
@@ -153,7 +159,7 @@ async fn answer(context: &QueryContext, catalog: &TenantCatalog, question: Quest
 
 /// The tenant's definitions, if it has the database and the caller may query it. A database outside of the caller's grant is
 /// refused alike whether it is there or not.
-async fn allowed_database(
+pub(crate) async fn allowed_database(
     context: &QueryContext,
     principal: &Principal,
     database: &ResourceName,
@@ -161,14 +167,30 @@ async fn allowed_database(
     if !principal.may_query(database.as_str()) {
         return Err(Problem::forbidden(format!("the token doesn't allow querying database {database}")));
     }
-    let catalog = context.catalog.snapshot(&principal.tenant).await.map_err(|error| error::of_catalog(&error))?;
+    let catalog = definitions(context, principal).await?;
     if let Some(found) = catalog.database(database.as_str()) {
         Span::current().record("resource", tracing::field::display(&found.name));
         return Ok(catalog);
     }
-    let granted = catalog.databases().map(|known| known.name.as_str()).filter(|name| principal.may_query(name));
-    let hint = did_you_mean(database.as_str(), granted);
-    Err(Problem::not_found(format!("tenant {} has no database {database}{hint}", principal.tenant)))
+    let hint = did_you_mean(database.as_str(), granted(&catalog, principal).map(|known| known.name.as_str()));
+    Err(no_database(&catalog, database, &hint))
+}
+
+/// The tenant's definitions.
+pub(crate) async fn definitions(context: &QueryContext, principal: &Principal) -> Result<Arc<TenantCatalog>, Problem> {
+    context.catalog.snapshot(&principal.tenant).await.map_err(|error| error::of_catalog(&error))
+}
+
+/// The databases that a caller may query.
+pub(crate) fn granted<'a>(
+    catalog: &'a TenantCatalog,
+    principal: &'a Principal,
+) -> impl Iterator<Item = &'a Arc<Database>> {
+    catalog.databases().filter(|database| principal.may_query(database.name.as_str()))
+}
+
+fn no_database(catalog: &TenantCatalog, database: &ResourceName, hint: &str) -> Problem {
+    Problem::not_found(format!("tenant {} has no database {database}{hint}", catalog.tenant()))
 }
 
 /// A long text takes milliseconds to parse. Nothing interrupts that: it keeps its place until it has ended.

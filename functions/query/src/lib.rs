@@ -1,9 +1,10 @@
 //! The query function: SQL over a tenant's databases, over HTTP.
 //!
-//! `POST /query/v0/sql` runs one SELECT over the tables of a database and answers JSON.
+//! `POST /query/v0/sql` runs one SELECT over the tables of a database, `/query/v0/queries/{name}` one that is saved, and
+//! `GET /query/v0/databases` and below say which databases, tables and columns there are.
 //!
 //! Promises: a token sees the databases of its grant and can't tell what others there are; a query sees the tables of
-//! its database and nothing else; a table that was defined and has no rows yet is there, empty; each query is bounded in
+//! its database and nothing else; a real-time table that was defined and has no rows yet is there, empty; each query is bounded in
 //! time, memory, disk and size of its answer, and so is the number of queries that run at once.
 //!
 //! Data goes: token and tenant ([`authorize`](freshet_http::authorize)) → the body → the database (catalog) → the text is
@@ -14,10 +15,11 @@ mod accept;
 mod admission;
 mod answer;
 mod context;
-mod database;
 mod error;
 mod handler;
+mod listing;
 mod request;
+mod saved;
 mod sending;
 mod spool;
 mod stored;
@@ -31,13 +33,19 @@ use utoipa_axum::routes;
 
 pub use answer::{AnswerColumn, AnswerStatistics, SqlAnswer};
 pub use context::{QueryContext, QueryLimits};
-pub use request::{Consistency, SqlRequest};
+pub use request::{Consistency, SavedRequest, SqlRequest};
 pub use stored::StoredAnswers;
 
 /// The routes of queries with their description, to be merged with others' before
 /// [`with_common_layers`](freshet_http::with_common_layers).
 pub fn query_routes(context: Arc<QueryContext>) -> OpenApiRouter {
-    OpenApiRouter::new().routes(routes!(handler::sql)).with_state(context)
+    OpenApiRouter::new()
+        .routes(routes!(handler::sql))
+        .routes(routes!(saved::get, saved::post))
+        .routes(routes!(listing::databases))
+        .routes(routes!(listing::tables))
+        .routes(routes!(listing::table))
+        .with_state(context)
 }
 
 /// Queries as a function of their own: their routes, `/health` and `/openapi.json`, with the common layers.

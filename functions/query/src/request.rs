@@ -53,21 +53,40 @@ impl SqlRequest {
             .map_or_else(|| Ok(Parameters::default()), Parameters::read)
             .map_err(|refusal: QueryError| error::of_query(&refusal))
     }
+}
 
-    pub(crate) fn limit(&self) -> Result<usize, Problem> {
-        let Some(asked) = self.limit else { return Ok(DEFAULT_ROWS) };
-        usize::try_from(asked)
-            .ok()
-            .filter(|rows| (1..=MAX_ROWS).contains(rows))
-            .ok_or_else(|| Problem::bad_request(format!("limit is {asked}; it is 1 to {MAX_ROWS} rows")))
-    }
+/// What runs a saved query.
+#[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SavedRequest {
+    /// Values of the query's parameters, by name: each a string, a number, a boolean or null that its declared type takes.
+    #[schema(value_type = Option<serde_json::Value>, example = json!({"email": "ada@example.com"}))]
+    pub parameters: Option<Box<RawValue>>,
+    /// Most rows of the answer, 1 to 100,000.
+    #[schema(default = 1_000)]
+    pub limit: Option<u64>,
+    /// Most time of the query in milliseconds; at most 25,000 behind a gateway, 300,000 on a server of one's own.
+    #[schema(default = 25_000)]
+    pub timeout_ms: Option<u64>,
+    /// What the answer holds of what was accepted.
+    pub consistency: Option<Consistency>,
+}
 
-    pub(crate) fn timeout(&self, longest: Duration) -> Result<Duration, Problem> {
-        let Some(asked) = self.timeout_ms else { return Ok(DEFAULT_TIMEOUT.min(longest)) };
-        let timeout = Duration::from_millis(asked);
-        if asked > 0 && timeout <= longest {
-            return Ok(timeout);
-        }
-        Err(Problem::bad_request(format!("timeout_ms is {asked}; it is 1 to {} ms here", longest.as_millis())))
+/// Most rows of an answer, from what was asked.
+pub(crate) fn limit(asked: Option<u64>) -> Result<usize, Problem> {
+    let Some(asked) = asked else { return Ok(DEFAULT_ROWS) };
+    usize::try_from(asked)
+        .ok()
+        .filter(|rows| (1..=MAX_ROWS).contains(rows))
+        .ok_or_else(|| Problem::bad_request(format!("limit is {asked}; it is 1 to {MAX_ROWS} rows")))
+}
+
+/// Most time of a query, from what was asked.
+pub(crate) fn timeout(asked: Option<u64>, longest: Duration) -> Result<Duration, Problem> {
+    let Some(asked) = asked else { return Ok(DEFAULT_TIMEOUT.min(longest)) };
+    let timeout = Duration::from_millis(asked);
+    if asked > 0 && timeout <= longest {
+        return Ok(timeout);
     }
+    Err(Problem::bad_request(format!("timeout_ms is {asked}; it is 1 to {} ms here", longest.as_millis())))
 }

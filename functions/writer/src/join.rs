@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use freshet_catalog::{CatalogError, Table};
 use freshet_model::{QueuedRecord, TableState, TenantId};
-use freshet_platform::table_path;
+use freshet_table::table_path;
 use jiff::Timestamp;
 use metrics::counter;
 use tracing::{debug, error};

@@ -69,7 +69,7 @@ pub(crate) async fn compare(table: &Table, model: &Model, kind: &TableKind, at: 
     let expected = match kind {
         TableKind::Append => model.appended(),
         TableKind::Upsert { order_by: Some(_), .. } => model.upserted(),
-        TableKind::Upsert { order_by: None, .. } => panic!("the model orders by seq"),
+        TableKind::Upsert { order_by: None, .. } | TableKind::Replaced => panic!("not a kind of the model"),
     };
     assert_eq!(rows(table).await, expected, "{at}");
     let offsets = table.next_offsets(TOPIC).await.unwrap();

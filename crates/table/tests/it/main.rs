@@ -15,6 +15,7 @@ mod keys;
 mod model;
 mod races;
 mod readers;
+mod replace;
 mod schedule;
 mod schema;
 mod support;

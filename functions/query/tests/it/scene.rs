@@ -11,6 +11,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use freshet_access::{Access, SigningKey};
 use freshet_catalog::{Catalog, Precondition};
+use freshet_database::{DatabaseReader, ExternalFiles};
 use freshet_decode::{Decoder, failed_rows, failed_schema};
 use freshet_function_query::{QueryContext, QueryLimits, SqlAnswer, StoredAnswers, router};
 use freshet_http::read_body;
@@ -18,10 +19,10 @@ use freshet_model::{
     ApiKeyDefinition, Definition, PayloadFormat, Position, QueuedRecord, Record, RecordHeaders, RequestId,
     ResourceKind, ResourceName, Scope, StreamId, TableName, TenantId,
 };
+use freshet_platform::Clock;
 use freshet_platform::files::DurableDirectory;
-use freshet_platform::{Clock, failed_table_path, table_path};
 use freshet_store::RedbStore;
-use freshet_table::{Slice, TableKind, TableSpec, Tables};
+use freshet_table::{Slice, TableKind, TableSpec, Tables, failed_table_path, table_path};
 use futures::StreamExt;
 use jiff::{SignedDuration, Timestamp};
 use secrecy::ExposeSecret;
@@ -103,8 +104,9 @@ impl Scene {
         let moved = Arc::clone(&time);
         let clock = Clock::from_fn(move || *moved.lock().unwrap());
         let limits = change(QueryLimits::behind_gateway(directory.path()));
-        let context =
-            QueryContext::new(store, Arc::clone(&catalog), access, Arc::clone(&tables), clock, limits, stored_answers);
+        let external = ExternalFiles::new(Arc::clone(&files) as _, []);
+        let reader = Arc::new(DatabaseReader::new(Arc::clone(&tables), external));
+        let context = QueryContext::new(store, Arc::clone(&catalog), access, reader, clock, limits, stored_answers);
         let context = context.unwrap();
         let scene =
             Self { router: router(Arc::new(context)), analyst, narrow, shop, files, catalog, tables, time, directory };
