@@ -68,15 +68,20 @@ pub(crate) enum Command {
     /// Show tables
     #[command(subcommand)]
     Tables(Shown),
-    /// Show databases
+    /// Show databases, and run them
     #[command(subcommand)]
-    Databases(Shown),
-    /// Show saved queries
+    Databases(Databases),
+    /// Show saved queries, and run them
     #[command(subcommand)]
-    Queries(Shown),
-    /// Show profile indexes
+    Queries(Queries),
+    /// Show profile indexes, and refresh them
     #[command(subcommand)]
-    Indexes(Shown),
+    Indexes(Indexes),
+    /// Look a profile up by its id, or profiles by filters
+    Profile(Profile),
+    /// Show how runs of databases and indexes went
+    #[command(subcommand)]
+    Runs(Runs),
     /// Make, show, rotate and revoke API keys
     #[command(subcommand)]
     Keys(Keys),
@@ -195,6 +200,108 @@ pub(crate) enum Streams {
         #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100))]
         limit: u32,
         /// How to show them
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+/// What can be done with databases.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Databases {
+    /// Like any resource
+    #[command(flatten)]
+    Shown(Shown),
+    /// Make its tables anew that are made by SQL
+    Run(Started),
+}
+
+/// What can be done with profile indexes.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Indexes {
+    /// Like any resource
+    #[command(flatten)]
+    Shown(Shown),
+    /// Make its profiles anew
+    Refresh(Started),
+}
+
+/// Arguments of what starts a run.
+#[derive(Debug, Args)]
+pub(crate) struct Started {
+    /// Its name
+    pub(crate) name: String,
+    /// Don't wait for its end
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+    /// How to show it
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+/// What can be done with saved queries.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Queries {
+    /// Like any resource
+    #[command(flatten)]
+    Shown(Shown),
+    /// Run one
+    Run {
+        /// Its name
+        name: String,
+        /// A parameter's value, as email=ada@example.com
+        #[arg(long = "param", value_name = "NAME=VALUE")]
+        parameters: Vec<String>,
+        /// Most rows
+        #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        limit: u32,
+        /// How to show the rows
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+/// Arguments of `profile`.
+#[derive(Debug, Args)]
+pub(crate) struct Profile {
+    /// Name or id of the index
+    pub(crate) index: String,
+    /// The profile's id
+    #[arg(required_unless_present = "filters", conflicts_with = "filters")]
+    pub(crate) id: Option<String>,
+    /// A filter, as city=Oslo; several must all hold
+    #[arg(long = "filter", value_name = "FIELD=VALUE")]
+    pub(crate) filters: Vec<String>,
+    /// Most profiles found by filters
+    #[arg(long, default_value_t = 25, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) limit: u32,
+    /// How to show them
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+/// What can be shown of runs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Runs {
+    /// The newest
+    List {
+        /// Those of a kind only: databases, indexes
+        #[arg(long, requires = "name")]
+        kind: Option<String>,
+        /// Those of one resource only
+        #[arg(long, requires = "kind")]
+        name: Option<String>,
+        /// Most runs
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100))]
+        limit: u32,
+        /// How to show them
+        #[command(flatten)]
+        output: Output,
+    },
+    /// One of them
+    Show {
+        /// Its id, as the list has it
+        id: String,
+        /// How
         #[command(flatten)]
         output: Output,
     },

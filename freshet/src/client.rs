@@ -168,6 +168,15 @@ impl Client {
     }
 }
 
+/// A text as one segment of a path.
+#[must_use]
+pub(crate) fn path_segment(text: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'~' | b'.');
+    text.bytes()
+        .map(|byte| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
+}
+
 fn http() -> Result<reqwest::Client, CommandError> {
     reqwest::Client::builder()
         .connect_timeout(CONNECT_LIMIT)

@@ -20,7 +20,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
 
-use crate::args::{Arguments, Command, Streams};
+use crate::args::{Arguments, Command, Databases, Indexes, Queries, Streams};
 use crate::error::CommandError;
 
 #[tokio::main]
@@ -50,9 +50,18 @@ async fn run(arguments: Arguments) -> Result<ExitCode, CommandError> {
             commands::sample::run(connection, stream, *limit, *output).await?;
         }
         Command::Tables(shown) => commands::show::resources(connection, "tables", shown).await?,
-        Command::Databases(shown) => commands::show::resources(connection, "databases", shown).await?,
-        Command::Queries(shown) => commands::show::resources(connection, "queries", shown).await?,
-        Command::Indexes(shown) => commands::show::resources(connection, "indexes", shown).await?,
+        Command::Databases(Databases::Shown(shown)) => {
+            commands::show::resources(connection, "databases", shown).await?;
+        }
+        Command::Databases(Databases::Run(started)) => commands::runs::start(connection, "databases", started).await?,
+        Command::Queries(Queries::Shown(shown)) => commands::show::resources(connection, "queries", shown).await?,
+        Command::Queries(Queries::Run { name, parameters, limit, output }) => {
+            commands::sql::run_saved(connection, name, parameters, *limit, *output).await?;
+        }
+        Command::Indexes(Indexes::Shown(shown)) => commands::show::resources(connection, "indexes", shown).await?,
+        Command::Indexes(Indexes::Refresh(started)) => commands::runs::start(connection, "indexes", started).await?,
+        Command::Profile(profile) => commands::profile::run(connection, profile).await?,
+        Command::Runs(runs) => commands::runs::show(connection, runs).await?,
         Command::Keys(keys) => commands::keys::run(connection, keys).await?,
         Command::Tokens(tokens) => commands::keys::tokens(connection, tokens).await?,
         Command::Completions { shell } => {

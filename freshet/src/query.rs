@@ -57,7 +57,7 @@ fn is_number(column_type: &str) -> bool {
 }
 
 /// A cell as people read it: texts without quotes, null as nothing.
-fn text_of(cell: &RawValue) -> String {
+pub(crate) fn text_of(cell: &RawValue) -> String {
     match cell.get() {
         "null" => String::new(),
         quoted if quoted.starts_with('"') => serde_json::from_str(quoted).unwrap_or_else(|_| quoted.to_owned()),

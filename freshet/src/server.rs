@@ -12,9 +12,11 @@ use freshet_catalog::CatalogError;
 use freshet_database::{DatabaseReader, ExternalFiles};
 use freshet_function_admin::AdminContext;
 use freshet_function_ingest::IngestContext;
+use freshet_function_profile::ProfileContext;
 use freshet_function_query::{QueryContext, QueryLimits};
 use freshet_function_writer::{ConsumeSettings, WriterContext, consume};
 use freshet_http::{TenantHeader, authorize, describe, service_routes, with_common_layers};
+use freshet_job_runner::{RunnerContext, RunnerLimits, run_loop};
 use freshet_model::{ApiKeyDefinition, Scope, TenantId};
 use freshet_platform::{Services, Settings, StoreSettings, telemetry};
 use freshet_table::Tables;
@@ -41,6 +43,7 @@ pub(crate) struct Running {
     url: String,
     http: JoinHandle<()>,
     writer: JoinHandle<()>,
+    runner: JoinHandle<()>,
     metrics: JoinHandle<()>,
 }
 
@@ -57,6 +60,7 @@ impl Running {
         let (what, ended) = tokio::select! {
             ended = &mut self.http => ("serving HTTP", ended),
             ended = &mut self.writer => ("writing tables", ended),
+            ended = &mut self.runner => ("running databases and indexes", ended),
         };
         CommandError::Failed(
             ended.err().map_or_else(|| format!("{what} has ended"), |source| format!("{what} has ended: {source}")),
@@ -65,8 +69,8 @@ impl Running {
 
     /// Waits until the server has stopped: requests in flight answered, the batch in hand written.
     pub(crate) async fn stopped(self) {
-        let both = async { tokio::join!(self.http, self.writer, self.metrics) };
-        if tokio::time::timeout(STOP_LIMIT, both).await.is_err() {
+        let all = async { tokio::join!(self.http, self.writer, self.runner, self.metrics) };
+        if tokio::time::timeout(STOP_LIMIT, all).await.is_err() {
             tracing::warn!("requests or a batch did not end in time; nothing that was acknowledged is lost");
         }
     }
@@ -121,9 +125,12 @@ pub(crate) async fn start(
     );
     let consuming = ConsumeSettings::of_group(&settings.group);
     let writer = tokio::spawn(consume(Arc::new(context), consuming, stop.clone()));
+    let runner = RunnerContext::of_services(&services.without_queue(), reader, RunnerLimits::of(&settings.data))
+        .map_err(|source| failed("databases and indexes can't be run", source))?;
+    let runner = tokio::spawn(run_loop(Arc::new(runner), stop.clone()));
     let metrics = tokio::spawn(keep_up(metrics, stop));
     info!(url, tenant = %tenant, "freshet is ready");
-    Ok(Running { url, http, writer, metrics })
+    Ok(Running { url, http, writer, runner, metrics })
 }
 
 /// The recorder asks for this now and then, so that histograms don't grow.
@@ -156,9 +163,14 @@ fn router(
         tables: Arc::clone(reader.tables()),
         clock: services.clock.clone(),
     });
+    let (store, catalog, access) = (&services.store, &services.catalog, &services.access);
+    let profile =
+        ProfileContext::new(Arc::clone(store), Arc::clone(catalog), Arc::clone(access), services.clock.clone())
+            .map_err(|source| failed("profiles can't be looked up", source))?;
     let (routes, mut api) = OpenApiRouter::new()
         .merge(freshet_function_ingest::ingest_routes(Arc::clone(&ingest)))
         .merge(freshet_function_query::query_routes(query))
+        .merge(freshet_function_profile::profile_routes(Arc::new(profile)))
         .merge(freshet_function_admin::admin_routes(Arc::clone(&admin)))
         .split_for_parts();
     describe(&mut api, "Freshet", "Real-time tables over Delta Lake");

@@ -89,17 +89,15 @@ impl DatabaseReader {
     async fn open_one(&self, of: &DatabaseTables, table: &DatabaseTable) -> Result<OpenTable, DatabaseError> {
         let name = table.name().to_owned();
         match &table.place {
-            Place::Records { path, columns } => match self.tables.open(path).await? {
-                Some(open) => {
-                    let (provider, version) = open.versioned_provider().await?;
-                    let table = QueryTable { name, provider, columns: columns.clone() };
-                    Ok(OpenTable { table, version: version.to_string() })
-                }
-                None => {
+            Place::Records { path, columns } => {
+                let Some(open) = self.tables.open(path).await? else {
                     let table = QueryTable::empty(name, columns.clone());
-                    Ok(OpenTable { table, version: NOTHING_YET.to_owned() })
-                }
-            },
+                    return Ok(OpenTable { table, version: NOTHING_YET.to_owned() });
+                };
+                let (provider, version) = open.versioned_provider().await?;
+                let table = QueryTable { name, provider, columns: columns.clone() };
+                Ok(OpenTable { table, version: version.to_string() })
+            }
             Place::Made { path } => {
                 let open = self.tables.open(path).await?.ok_or_else(|| not_made(of, table))?;
                 let (provider, version) = open.versioned_provider().await?;

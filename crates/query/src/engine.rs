@@ -57,6 +57,9 @@ pub struct Query {
     pub tables: Vec<QueryTable>,
     /// Most rows of its result; none: all.
     pub limit: Option<usize>,
+    /// The column, in whatever case, by whose values' texts the rows are sorted, byte by byte, before they are limited; none: as they
+    /// come.
+    pub sorted_by_text: Option<String>,
     /// How long it may take.
     pub timeout: Duration,
     /// The time of the tables' snapshots.

@@ -4,16 +4,18 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList};
+use datafusion::common::Column;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
 use datafusion::execution::session_state::SessionStateBuilder;
-use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast};
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::SQLOptions;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser;
+use freshet_sql::capped;
 use futures::StreamExt;
 use tokio::sync::{mpsc, oneshot};
 
@@ -22,7 +24,7 @@ use crate::engine::{CATALOG, SCHEMA};
 use crate::error::too_complex;
 use crate::growth::{refuse_growth, refuse_large_rows, rows_at_once};
 use crate::interrupt::{Interrupt, interruptible};
-use crate::names::Spellings;
+use crate::names::{Spellings, nearest};
 use crate::plain::{part, plain_schema, ranges};
 use crate::rows::{ResultColumn, Statistics, Summary};
 use crate::tables::{schema_of, spellings};
@@ -52,6 +54,11 @@ pub(crate) async fn execute(
     let session = with_tables(session, &query.tables, &spellings).map_err(explain)?;
     let plan = plan(&session, &query, &spellings).await?;
     let (names, columns) = result_columns(&plan, &spellings);
+
+    let plan = match &query.sorted_by_text {
+        Some(column) => sorted_by_text(plan, column, &columns, explain)?,
+        None => plan,
+    };
 
     // One row more than asked tells whether there are more.
     let limited = match query.limit {
@@ -124,6 +131,55 @@ async fn plan(session: &SessionState, query: &Query, spellings: &Spellings) -> R
 fn statement(select: &Select, spellings: &Spellings) -> Result<Statement, QueryError> {
     let query = select.query(|name| spellings.planned(name))?;
     Ok(Statement::Statement(Box::new(sqlparser::ast::Statement::Query(query))))
+}
+
+/// A plan whose rows come in the order of one column's values as texts.
+fn sorted_by_text(
+    plan: LogicalPlan,
+    column: &str,
+    columns: &[ResultColumn],
+    explain: impl Fn(DataFusionError) -> QueryError + Copy,
+) -> Result<LogicalPlan, QueryError> {
+    let place = column_of(column, columns)?;
+    let (qualifier, field) = plan.schema().qualified_field(place);
+    if !is_text_well_known(field.data_type()) {
+        let message = format!(
+            "column {:?} is a {}, whose text has several forms: make it a string in the query, as with CAST",
+            capped(column),
+            type_name(field)
+        );
+        return Err(QueryError::Invalid { message });
+    }
+    let text = cast(Expr::Column(Column::new(qualifier.cloned(), field.name())), DataType::Utf8);
+    LogicalPlanBuilder::from(plan).sort([text.sort(true, true)]).map_err(explain)?.build().map_err(explain)
+}
+
+/// Which column of a result is meant by a name: the one of this spelling, else the only one of it in another case.
+///
+/// # Errors
+/// [`QueryError::UnknownColumn`] with the nearest name.
+pub(crate) fn column_of(name: &str, columns: &[ResultColumn]) -> Result<usize, QueryError> {
+    if let Some(exact) = columns.iter().position(|column| column.name == name) {
+        return Ok(exact);
+    }
+    let mut ignoring_case =
+        columns.iter().enumerate().filter(|(_, column)| column.name.eq_ignore_ascii_case(name)).map(|(place, _)| place);
+    match (ignoring_case.next(), ignoring_case.next()) {
+        (Some(only), None) => Ok(only),
+        _ => Err(QueryError::UnknownColumn {
+            name: name.to_owned(),
+            nearest: nearest(name, columns.iter().map(|column| column.name.as_str())).map(str::to_owned),
+        }),
+    }
+}
+
+/// Whether there is one text only that a value of a type is written as.
+fn is_text_well_known(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Dictionary(_, value) => is_text_well_known(value),
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Boolean | DataType::Date32 => true,
+        other => other.is_integer() || other.is_decimal(),
+    }
 }
 
 /// The columns of a plan's result as they are spelt in their tables: their names, and with their types.

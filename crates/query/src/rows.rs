@@ -11,6 +11,7 @@ use serde::Serialize;
 use tokio::runtime::Handle;
 
 use crate::QueryError;
+use crate::execution::column_of;
 use crate::flow::Flow;
 use crate::held::Held;
 
@@ -63,6 +64,14 @@ pub struct Rows {
 }
 
 impl Rows {
+    /// The place of the column that is meant by a name, in whatever case.
+    ///
+    /// # Errors
+    /// [`QueryError::UnknownColumn`] with the nearest name.
+    pub fn column(&self, name: &str) -> Result<usize, QueryError> {
+        column_of(name, &self.columns)
+    }
+
     /// What is known at the end; nothing before, or where it ended in an error.
     #[must_use]
     pub fn summary(&self) -> Option<Summary> {

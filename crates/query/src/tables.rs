@@ -1,5 +1,6 @@
 //! The tables of a query, as its SQL sees them.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -44,6 +45,12 @@ impl TableColumn {
     #[must_use]
     pub fn of(field: &Field) -> Self {
         Self { name: field.name().clone(), data_type: field.data_type().clone(), json: is_json(field) }
+    }
+
+    /// What a stored field says that holds JSON texts.
+    #[must_use]
+    pub fn json_metadata() -> HashMap<String, String> {
+        json_mark().to_hashmap()
     }
 
     /// Its name and its type, in the words of table definitions.

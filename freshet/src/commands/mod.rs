@@ -2,6 +2,8 @@
 
 pub(crate) mod apply;
 pub(crate) mod keys;
+pub(crate) mod profile;
+pub(crate) mod runs;
 pub(crate) mod sample;
 pub(crate) mod send;
 pub(crate) mod show;

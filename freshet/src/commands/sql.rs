@@ -1,11 +1,11 @@
-//! `freshet sql`.
+//! `freshet sql` and `freshet queries run`.
 
 use reqwest::Method;
-use serde_json::json;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
 
-use crate::args::{Connection, Sql};
-use crate::client::Client;
+use crate::args::{Connection, Output, Sql};
+use crate::client::{Client, path_segment};
 use crate::error::CommandError;
 use crate::output;
 use crate::query::Answer;
@@ -21,15 +21,42 @@ pub(crate) async fn run(connection: &Connection, sql: &Sql) -> Result<(), Comman
         None => only_database(&client).await?,
     };
     let body = json!({"database": database, "sql": sql.select, "limit": sql.limit});
-    if sql.output.json {
-        let answer: Box<RawValue> = client.json(Method::POST, "/query/v0/sql", Some(&body)).await?;
+    show(&client, "/query/v0/sql", &body, sql.limit, sql.output).await
+}
+
+/// Runs a saved query and prints its rows.
+///
+/// # Errors
+/// A parameter has no value, or the server refuses the query.
+pub(crate) async fn run_saved(
+    connection: &Connection,
+    name: &str,
+    parameters: &[String],
+    limit: u32,
+    as_json: Output,
+) -> Result<(), CommandError> {
+    let mut values = Map::new();
+    for parameter in parameters {
+        let (name, value) = parameter.split_once('=').ok_or_else(|| {
+            CommandError::Input(format!("--param {parameter}: expected a name and a value, as email=ada@example.com"))
+        })?;
+        values.insert(name.to_owned(), value.into());
+    }
+    let client = Client::connect(connection).await?;
+    let body = json!({"parameters": values, "limit": limit});
+    show(&client, &format!("/query/v0/queries/{}", path_segment(name)), &body, limit, as_json).await
+}
+
+async fn show(client: &Client, path: &str, body: &Value, limit: u32, as_json: Output) -> Result<(), CommandError> {
+    if as_json.json {
+        let answer: Box<RawValue> = client.json(Method::POST, path, Some(body)).await?;
         output::line(answer.get());
         return Ok(());
     }
-    let answer = Answer::of(&client, &body).await?;
+    let answer: Answer = client.json(Method::POST, path, Some(body)).await?;
     let (header, numbers) = answer.header();
     output::line(output::table(&header, &numbers, answer.texts()));
-    let more = if answer.truncated { format!("; there are more: --limit {}", sql.limit) } else { String::new() };
+    let more = if answer.truncated { format!("; there are more: --limit {limit}") } else { String::new() };
     output::note(format!("{} rows{more}", output::thousands(answer.rows.len() as u64)));
     Ok(())
 }

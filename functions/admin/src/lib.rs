@@ -22,7 +22,7 @@ use utoipa_axum::routes;
 
 pub use context::AdminContext;
 
-use handler::{apply, keys, oauth2, resources, sample, status, tokens};
+use handler::{apply, keys, oauth2, resources, runs, sample, status, tokens};
 
 /// The routes of admin with their description, to be merged with others' before
 /// [`with_common_layers`](freshet_http::with_common_layers).
@@ -38,6 +38,9 @@ pub fn admin_routes(context: Arc<AdminContext>) -> OpenApiRouter {
         .routes(routes!(tokens::issue))
         .routes(routes!(oauth2::token))
         .routes(routes!(sample::sample))
+        .routes(routes!(runs::list, runs::start))
+        .routes(routes!(runs::show))
+        .routes(routes!(runs::newest))
         .routes(routes!(status::status))
         .with_state(context)
 }

@@ -152,7 +152,8 @@ pub(crate) async fn answer(
     let opened = timeout_at(deadline.at.into(), context.reader.open(&tables, &named)).await;
     let opened = opened.map_err(|_elapsed| deadline.passed())?.map_err(|error| error::of_database(&error))?;
     let tables = opened.into_iter().map(|open| open.table).collect();
-    let query = Query { select, parameters, tables, limit: Some(limit), timeout: deadline.left(), as_of };
+    let query =
+        Query { select, parameters, tables, limit: Some(limit), sorted_by_text: None, timeout: deadline.left(), as_of };
     let rows = context.engine.start(query, running).await.map_err(|refusal| deadline.explain(&refusal))?;
     send(context, rows, Asker { tenant, database, format, place: present }, deadline).await
 }

@@ -292,6 +292,7 @@ async fn a_permit_is_held_until_the_last_work_has_ended() {
         parameters: Parameters::default(),
         tables: vec![QueryTable { name: "stuck".to_owned(), provider, columns }],
         limit: Some(10),
+        sorted_by_text: None,
         timeout: Duration::from_millis(200),
         as_of: "2026-06-14T00:24:16Z".parse().unwrap(),
     };

@@ -127,7 +127,15 @@ impl Shop {
         let tables = self.tables.iter().filter(|table| named.contains(&&table.name)).cloned().collect();
         let parameters = Parameters::read(&RawValue::from_string(parameters.to_owned()).unwrap())?;
         let as_of = "2026-06-14T00:24:16Z".parse().unwrap();
-        Ok(Query { select, parameters, tables, limit: Some(self.limit), timeout: self.timeout, as_of })
+        Ok(Query {
+            select,
+            parameters,
+            tables,
+            limit: Some(self.limit),
+            sorted_by_text: None,
+            timeout: self.timeout,
+            as_of,
+        })
     }
 
     /// A whole answer in a format.

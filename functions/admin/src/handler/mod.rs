@@ -5,6 +5,7 @@ pub(crate) mod keys;
 pub(crate) mod oauth2;
 mod preconditions;
 pub(crate) mod resources;
+pub(crate) mod runs;
 pub(crate) mod sample;
 pub(crate) mod status;
 pub(crate) mod tokens;
