@@ -149,19 +149,37 @@ impl Deployment {
 
     /// Where another engine finds a table, and with which options.
     pub(crate) fn table_place(&self, table: &str) -> (String, String) {
-        let path = format!("tables/{TENANT}/{table}");
-        let Some(addresses) = &self.addresses else {
-            return (self.path("data/files").join(path).display().to_string(), "{}".to_owned());
-        };
-        let root = self.environment.iter().find(|(name, _)| name == "FRESHET_FILES").map(|(_, value)| value).unwrap();
-        let options = serde_json::json!({
-            "AWS_ENDPOINT_URL": addresses.s3_endpoint,
-            "AWS_ALLOW_HTTP": "true",
-            "AWS_ACCESS_KEY_ID": addresses.access_key,
-            "AWS_SECRET_ACCESS_KEY": addresses.secret_key,
-            "AWS_REGION": "us-east-1",
-        });
-        (format!("{root}/{path}"), options.to_string())
+        let options: serde_json::Map<_, _> =
+            self.files_environment().into_iter().map(|(name, value)| (name, value.into())).collect();
+        (self.place(&format!("tables/{TENANT}/{table}")), serde_json::Value::from(options).to_string())
+    }
+
+    /// Where others put an external table for it to be found at a location among the tenant's own.
+    pub(crate) fn external_place(&self, location: &str) -> String {
+        self.place(&format!("external/{TENANT}/{location}"))
+    }
+
+    /// What others need in their environment to reach its files.
+    pub(crate) fn files_environment(&self) -> Vec<(String, String)> {
+        let Some(addresses) = &self.addresses else { return Vec::new() };
+        [
+            ("AWS_ENDPOINT_URL", addresses.s3_endpoint.as_str()),
+            ("AWS_ALLOW_HTTP", "true"),
+            ("AWS_ACCESS_KEY_ID", &addresses.access_key),
+            ("AWS_SECRET_ACCESS_KEY", &addresses.secret_key),
+            ("AWS_REGION", "us-east-1"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec()
+    }
+
+    /// A path in its files.
+    fn place(&self, path: &str) -> String {
+        let files = self.environment.iter().find(|(name, _)| name == "FRESHET_FILES").map(|(_, value)| value);
+        files.map_or_else(
+            || self.path("data/files").join(path).display().to_string(),
+            |root| format!("{root}/{path}"),
+        )
     }
 
     /// Remembers something that no log may hold.

@@ -21,6 +21,7 @@ mod disk_full;
 mod group;
 mod kills;
 mod outages;
+mod pages;
 mod purchases;
 mod sampling;
 mod secrets;

@@ -31,7 +31,7 @@ pub use cdnow::{Purchase, cdnow};
 pub use kafka::Kafka;
 pub use ministack::MiniStack;
 pub use port::free_port;
-pub use python::python_script;
+pub use python::{python_directory, python_script};
 pub use random::{random_name, seed};
 pub use seaweedfs::SeaweedFs;
 pub use wait::eventually;

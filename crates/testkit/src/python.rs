@@ -1,5 +1,6 @@
 //! Python, for engines that read our tables from outside.
 
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use anyhow::{Context as _, ensure};
@@ -35,4 +36,9 @@ pub async fn python_script(script: &str, args: &[&str]) -> anyhow::Result<String
         .context("can't run python")?;
     ensure!(output.status.success(), "python: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
     Ok(String::from_utf8(output.stdout)?)
+}
+
+/// The directory of a `python3` that has `duckdb`, `deltalake` and `polars`: for the `PATH` of scripts that users run.
+pub fn python_directory() -> anyhow::Result<PathBuf> {
+    installed("python/bin")
 }

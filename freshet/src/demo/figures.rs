@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::customers::Customers;
 use super::visibility::Visible;
 use crate::client::Client;
 use crate::error::CommandError;
@@ -58,9 +59,9 @@ pub(super) struct TableFigures {
 /// A question and its answer.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Asked {
-    question: &'static str,
-    sql: &'static str,
-    answer: Answer,
+    pub(super) question: &'static str,
+    pub(super) sql: &'static str,
+    pub(super) answer: Answer,
 }
 
 /// Everything that the demo measured.
@@ -72,9 +73,10 @@ pub(super) struct DemoReport {
     pub(super) tables_again: Vec<TableFigures>,
     pub(super) answers: Vec<Asked>,
     pub(super) visible: Visible,
+    pub(super) customers: Customers,
 }
 
-async fn ask(client: &Client, sql: &str, parameters: &[&str]) -> Result<Answer, CommandError> {
+pub(super) async fn ask(client: &Client, sql: &str, parameters: &[&str]) -> Result<Answer, CommandError> {
     Answer::of(client, &json!({"database": "shop", "sql": sql, "parameters": parameters})).await
 }
 
@@ -143,6 +145,7 @@ impl DemoReport {
     fn differences(&self) -> Vec<String> {
         let mut wrong = differences("after the first sending", &self.tables);
         wrong.extend(differences("after the second sending", &self.tables_again));
+        wrong.extend(self.customers.differences());
         wrong
     }
 
@@ -164,6 +167,7 @@ impl DemoReport {
             "answers": self.answers,
             "sent_again": self.sent_again,
             "tables_again": self.tables_again,
+            "customers": self.customers,
         })
     }
 
@@ -195,11 +199,12 @@ impl DemoReport {
             "\nWhat the tables hold (purchases: every purchase once; latest_purchase: each customer's last)".to_owned(),
             table(&["table", "after sending", "rows", "CDs", "dollars", "failed rows"], &[2, 3, 4, 5], holdings),
         ];
-        for asked in &self.answers {
+        for asked in self.answers.iter().chain([&self.customers.joined]) {
             text.push(format!("\n{}\n\n{}\n", asked.question, indented(asked.sql)));
             let (header, numbers) = asked.answer.header();
             text.push(table(&header, &numbers, asked.answer.texts()));
         }
+        text.push(self.customers.text());
         text.push(format!(
             "\nFrom acknowledged to visible in SQL while sending: p50 {} ms, p99 {} ms.",
             self.visible.p50, self.visible.p99

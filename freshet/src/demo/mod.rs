@@ -1,5 +1,7 @@
 //! `freshet demo`: real purchases through the whole of Freshet, checked to the cent.
 
+mod batch;
+mod customers;
 mod figures;
 mod visibility;
 
@@ -36,6 +38,8 @@ const SEED: u64 = 1997;
 const PATIENCE: Duration = Duration::from_mins(2);
 /// Largest the purchases can be, unzipped: 2.1 MB.
 const MOST_CSV: usize = 16 << 20;
+/// Where in the data directory the batch table lies: among the tenant's own external files.
+const CUSTOMER360: &str = "files/external/demo/customer360";
 /// Records a request.
 const BATCH: usize = 1_000;
 /// Requests at the same time.
@@ -53,7 +57,7 @@ pub(crate) async fn run(arguments: &Demo) -> Result<(), CommandError> {
     let quiet = arguments.output.json;
     let stop = CancellationToken::new();
     let (running, client) = start(directory.path(), stop.clone()).await?;
-    let report = drive(&client, quiet).await;
+    let report = drive(&client, &directory.path().join(CUSTOMER360), quiet).await;
     let result = match report {
         Ok(report) => {
             show(&report, quiet);
@@ -80,10 +84,11 @@ async fn start(data: &Path, stop: CancellationToken) -> Result<(Running, Client)
     Ok((running, client))
 }
 
-/// Applies, sends, asks; sends again, asks again.
-async fn drive(client: &Client, quiet: bool) -> Result<DemoReport, CommandError> {
+/// Applies, sends, asks; sends again, asks again; joins to the batch table, and looks profiles up.
+async fn drive(client: &Client, customer360: &Path, quiet: bool) -> Result<DemoReport, CommandError> {
     let stream_id = apply(client).await?;
     let purchases = shuffled()?;
+    batch::write(customer360, &purchases)?;
     let options =
         SendOptions { stream_id, format: PayloadFormat::Json, batch: BATCH, parallel: PARALLEL, first_record: 0 };
 
@@ -102,7 +107,10 @@ async fn drive(client: &Client, quiet: bool) -> Result<DemoReport, CommandError>
     let (sent_again, acknowledged_again) = send(client, purchases, &options, quiet).await?;
     wait_until_written(client, &acknowledged_again).await?;
     let tables_again = figures::tables(client).await?;
-    Ok(DemoReport { sent, sent_again, tables, tables_again, answers, visible })
+
+    say(quiet, "Joining purchases to the batch table of customers, and making an index of both …");
+    let customers = customers::look(client).await?;
+    Ok(DemoReport { sent, sent_again, tables, tables_again, answers, visible, customers })
 }
 
 async fn apply(client: &Client) -> Result<String, CommandError> {
@@ -186,4 +194,12 @@ async fn stay(running: &Running, data: &Path) {
         data.display()
     ));
     server::interrupted().await;
+}
+
+/// An amount with two decimals, in cents.
+fn cents(amount: &str) -> Result<i64, CommandError> {
+    let digits: String = amount.chars().filter(|letter| *letter != '.').collect();
+    let has_two_decimals = amount.split_once('.').is_some_and(|(_, decimals)| decimals.len() == 2);
+    let cents = if has_two_decimals { digits.parse().ok() } else { None };
+    cents.ok_or_else(|| CommandError::Failed(format!("{amount:?} is not an amount with two decimals")))
 }
