@@ -176,10 +176,7 @@ impl Deployment {
     /// A path in its files.
     fn place(&self, path: &str) -> String {
         let files = self.environment.iter().find(|(name, _)| name == "FRESHET_FILES").map(|(_, value)| value);
-        files.map_or_else(
-            || self.path("data/files").join(path).display().to_string(),
-            |root| format!("{root}/{path}"),
-        )
+        files.map_or_else(|| self.path("data/files").join(path).display().to_string(), |root| format!("{root}/{path}"))
     }
 
     /// Remembers something that no log may hold.

@@ -39,8 +39,7 @@ async fn gifts_are_redeemed(#[case] platform: Platform) {
 async fn follow(example: &str, external: &[(&str, &str)], platform: Platform) {
     let text = std::fs::read_to_string(repository().join(example).join("README.md")).unwrap();
     let steps = steps(&text);
-    let (starts, steps): (Vec<Step>, Vec<Step>) =
-        steps.into_iter().partition(|step| step.commands.starts_with(SERVER));
+    let (starts, steps): (Vec<Step>, Vec<Step>) = steps.into_iter().partition(|step| step.commands.starts_with(SERVER));
     let [start] = &starts[..] else { panic!("{example} starts {} servers", starts.len()) };
     assert!(steps.iter().filter(|step| step.prints.is_some()).count() > 3, "{example} promises hardly anything");
 
@@ -136,9 +135,8 @@ impl Reader {
 
     /// Variables that commands export are there for those of later steps.
     async fn run(&self, commands: &str) -> (bool, String) {
-        let script = format!(
-            "set -euo pipefail\n[ -f exported ] && source ./exported\n{commands}\nexport -p > exported\n"
-        );
+        let script =
+            format!("set -euo pipefail\n[ -f exported ] && source ./exported\n{commands}\nexport -p > exported\n");
         let mut command = Command::new("bash");
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy().into_owned();

@@ -43,7 +43,8 @@ pub(super) fn write(directory: &Path, purchases: &[Bytes]) -> Result<(), Command
     fs::create_dir_all(directory).map_err(failed)?;
     let rows = rows(&first_quarter(purchases)?)?;
     let written = File::create(&file).map_err(failed)?;
-    let mut writer = ArrowWriter::try_new(written, rows.schema(), None).map_err(|source| failed(io::Error::other(source)))?;
+    let mut writer =
+        ArrowWriter::try_new(written, rows.schema(), None).map_err(|source| failed(io::Error::other(source)))?;
     let ended = writer.write(&rows).and_then(|()| writer.close().map(drop));
     ended.map_err(|source| failed(io::Error::other(source)))
 }

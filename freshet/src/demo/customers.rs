@@ -10,7 +10,7 @@ use url::form_urlencoded;
 use super::cents;
 use super::figures::{Asked, ask};
 use crate::client::Client;
-use crate::commands::runs::{self, Progress};
+use crate::commands::{profile, runs};
 use crate::error::CommandError;
 use crate::output::thousands;
 
@@ -93,27 +93,13 @@ struct Page {
 pub(super) async fn look(client: &Client) -> Result<Customers, CommandError> {
     let joined = Asked { question: QUESTION, sql: JOIN, answer: ask(client, JOIN, &[]).await? };
     let started = Instant::now();
-    let run = runs::start_and_wait(client, "indexes", INDEX, Progress::Hidden).await?;
+    let run = runs::start_and_wait(client, "indexes", INDEX, true).await?;
     let refresh_ms = started.elapsed().as_millis();
-    let index = index_id(client).await?;
+    let index = profile::index_id(client, INDEX).await?;
     let best: Profile = client.json(Method::GET, &format!("/api/indexes/{index}/profiles/{BEST}"), None).await?;
     let look_up = time_look_ups(client, &index).await?;
     let filtered = filtered(client, &index).await?;
     Ok(Customers { joined, profiles: run.count("profiles"), refresh_ms, best: best.attributes, look_up, filtered })
-}
-
-/// The id of the index in the URLs of profiles.
-async fn index_id(client: &Client) -> Result<String, CommandError> {
-    #[derive(Deserialize)]
-    struct Resource {
-        definition: Definition,
-    }
-    #[derive(Deserialize)]
-    struct Definition {
-        id: String,
-    }
-    let index: Resource = client.json(Method::GET, &format!("/admin/v0/indexes/{INDEX}"), None).await?;
-    Ok(index.definition.id)
 }
 
 /// Looks customers up by their ids, one after the other.
