@@ -29,6 +29,8 @@ pub const MAX_ROWS: usize = 100_000;
 /// Where the tables of a query are planned; no name of a query holds them.
 pub(crate) const CATALOG: &str = "freshet";
 pub(crate) const SCHEMA: &str = "database";
+/// Memory of a thread for each row of a batch.
+const BYTES_OF_ROW: usize = 32 << 10;
 /// The stack of a query's threads: expressions are walked recursively, to the depth that the text may have. Memory is
 /// taken only as far as a stack grows.
 const STACK_BYTES: usize = 16 << 20;
@@ -139,6 +141,12 @@ impl Drop for QueryEngine {
     }
 }
 
+/// Rows of a batch on its way. A sort that has spilled holds a batch of each of several files at once: with wide rows and little memory,
+/// batches of the usual size would not fit.
+fn rows_of_batch(memory_of_thread: usize) -> usize {
+    (memory_of_thread / BYTES_OF_ROW).clamp(512, 8_192)
+}
+
 /// What all sessions have in common: settings and functions, no tables.
 fn template(settings: &EngineSettings) -> SessionState {
     let threads = settings.threads.max(1);
@@ -146,6 +154,7 @@ fn template(settings: &EngineSettings) -> SessionState {
     let sort_reserve = (settings.memory_bytes / (8 * threads)).min(10 << 20);
     let mut config = SessionConfig::new()
         .with_target_partitions(threads)
+        .with_batch_size(rows_of_batch(settings.memory_bytes / threads))
         .with_sort_spill_reservation_bytes(sort_reserve)
         .with_default_catalog_and_schema(CATALOG, SCHEMA)
         .with_create_default_catalog_and_schema(false)

@@ -13,7 +13,7 @@ async fn tables_are_made_after_those_that_they_read_and_have_their_types() {
     scene.write(0..100, 0).await;
     scene
         .define(&[
-            ("best", "SELECT email FROM By_Buyer WHERE spent > 750"),
+            ("best", "SELECT email FROM By_Buyer WHERE spent > 790"),
             ("by_buyer", BY_BUYER),
             ("items", "SELECT order_id, items, day, paid, received_at FROM orders WHERE order_id = 7"),
             ("none", "SELECT order_id FROM orders WHERE false"),
@@ -33,7 +33,9 @@ async fn tables_are_made_after_those_that_they_read_and_have_their_types() {
     let received = "1970-01-01T00:00:00.000001Z";
     assert_eq!(
         item,
-        [json!({"order_id": 7, "items": [{"sku": "s7"}], "day": "2024-10-06", "paid": false, "received_at": received})]
+        [
+            json!({"order_id": 7, "items": "[{\"sku\": \"s7\"}]", "day": "2024-10-06", "paid": false, "received_at": received})
+        ]
     );
     assert_eq!(scene.rows("SELECT * FROM none").await.unwrap(), [] as [serde_json::Value; 0]);
 
@@ -70,7 +72,7 @@ async fn a_table_that_fails_keeps_what_it_held_and_says_why() {
         .collect();
     let (name, state, why) = &said[0];
     assert_eq!((*name, *state), ("a", StepState::Failed));
-    assert!(why.contains("ivide by zero"), "{why}");
+    assert!(why.contains("ivision by zero"), "{why}");
     let skipped = "not made: table a, which it reads, could not be made".to_owned();
     assert_eq!(said[1], ("b", StepState::Skipped, skipped));
     assert_eq!(said[2], ("c", StepState::Succeeded, String::new()));

@@ -70,7 +70,7 @@ async fn null_and_equal_keys_are_counted() {
 #[case::filter("SELECT email FROM orders", "email", &["cty"], "unknown column \"cty\"")]
 #[case::time("SELECT received_at FROM orders", "received_at", &[], "column \"received_at\" is a timestamp, whose text has several forms: make it a string in the query, as with CAST")]
 #[case::column("SELECT e_mail AS email FROM orders", "email", &[], "unknown column \"e_mail\"")]
-#[case::division("SELECT 1 / (order_id - 3) AS id FROM orders", "id", &[], "ivide by zero")]
+#[case::division("SELECT 1 / (order_id - 3) AS id FROM orders", "id", &[], "ivision by zero")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_query_that_fails_leaves_what_serves(
     #[case] query: &str,

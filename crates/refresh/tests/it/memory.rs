@@ -5,26 +5,33 @@ use serde_json::json;
 
 use crate::scene::{Scene, noon};
 
-/// Bytes of the memory of one query: far below what its sort holds.
+/// Bytes of the memory of one query: what a runner gives it.
+const MEMORY: usize = 256 << 20;
+/// The same, far below what the queries here hold.
 const LITTLE: usize = 8 << 20;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sort_larger_than_memory_goes_to_disk() {
-    let scene = Scene::with_memory(LITTLE).await;
+    let scene = Scene::with_memory(MEMORY).await;
     scene.write(0..1_000, 0).await;
-    // 100,000 rows of 200 bytes: 20 MB to be sorted.
-    let many = "SELECT a.order_id * 1000 + b.order_id AS id, repeat('x', 180) AS filling, a.email FROM orders a, orders b WHERE b.order_id < 100";
-    let index = scene.index(many, "id", &[]).await;
-    let run = scene.process().run(&scene, RunKind::Indexes, noon()).await.unwrap();
-    assert_eq!(run.state, RunState::Succeeded, "{run:?}");
-    assert_eq!(run.steps[0].counts["profiles"], 100_000);
-    let first = &scene.profiles(&index).await.unwrap()[0];
-    assert_eq!(first.0, "0");
-
+    // 300,000 rows of 1,000 bytes: 300 MB to be sorted.
+    let many = "SELECT a.order_id * 1000 + b.order_id AS id, repeat('x', 1000) AS filling FROM orders a, orders b WHERE b.order_id < 300";
     scene.define(&[("sorted", &format!("{many} ORDER BY filling, id"))]).await;
     let run = scene.process().run(&scene, RunKind::Databases, noon()).await.unwrap();
     assert_eq!(run.state, RunState::Succeeded, "{run:?}");
-    assert_eq!(scene.rows("SELECT count(*) AS n FROM sorted").await.unwrap(), [json!({"n": 100_000})]);
+    assert_eq!(scene.rows("SELECT count(*) AS n FROM sorted").await.unwrap(), [json!({"n": 300_000})]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn profiles_sorted_on_disk_are_all_there() {
+    let scene = Scene::with_memory(MEMORY / 4).await;
+    scene.write(0..1_000, 0).await;
+    let many = "SELECT a.order_id * 1000 + b.order_id AS id, repeat('x', 1000) AS filling FROM orders a, orders b WHERE b.order_id < 80";
+    let index = scene.index(many, "id", &[]).await;
+    let run = scene.process().run(&scene, RunKind::Indexes, noon()).await.unwrap();
+    assert_eq!(run.state, RunState::Succeeded, "{run:?}");
+    assert_eq!(run.steps[0].counts["profiles"], 80_000);
+    assert_eq!(scene.profiles(&index).await.unwrap().len(), 80_000);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
