@@ -33,6 +33,16 @@ FUZZ_SECONDS ?= 60
 fuzz: ## Fuzzes decoding and splitting for FUZZ_SECONDS each (60), where cargo-fuzz and a nightly compiler are installed
 	@if cargo +nightly fuzz --version >/dev/null 2>&1; then for target in json split xml; do cargo +nightly fuzz run "$$target" -- -max_total_time=$(FUZZ_SECONDS) -max_len=20000; done; else echo "fuzz: needs cargo-fuzz and a nightly compiler (cargo install --locked cargo-fuzz; rustup toolchain install nightly)"; fi
 
+BENCH := cargo run --release --locked --package freshet-benches --bin
+
+.PHONY: bench-decode
+bench-decode: tools ## Measures decoding of JSON and XML beside arrow-json and quick-xml (QUICK=--quick for a tenth of it)
+	@$(BENCH) decode -- $(QUICK)
+
+.PHONY: bench-profile
+bench-profile: tools ## Measures look-ups of profiles over HTTP beside PostgreSQL 15, where that is installed
+	@$(BENCH) profile -- $(QUICK)
+
 .PHONY: lint
 lint: tools ## Checks format, lints, licences and scripts
 	@cargo fmt --all --check
