@@ -6,6 +6,7 @@ mod keys;
 mod oauth2;
 mod refusals;
 mod resources;
+mod runs;
 mod sample;
 mod status;
 mod support;

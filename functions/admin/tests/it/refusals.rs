@@ -22,6 +22,7 @@ const CALLS: [(Method, &str); 14] = [
     (Method::DELETE, "/admin/v0/api-keys/ops/previous-secret"),
     (Method::GET, "/admin/v0/streams/orders/sample"),
     (Method::GET, "/admin/v0/status"),
+    (Method::GET, "/admin/v0/runs"),
 ];
 
 #[tokio::test]
@@ -187,10 +188,13 @@ async fn health_and_description_need_no_token() {
             "/admin/v0/api-keys/{name}/previous-secret",
             "/admin/v0/api-keys/{name}/rotate",
             "/admin/v0/apply",
+            "/admin/v0/runs",
             "/admin/v0/status",
             "/admin/v0/streams/{name}/sample",
             "/admin/v0/{kind}",
             "/admin/v0/{kind}/{name}",
+            "/admin/v0/{kind}/{name}/runs",
+            "/admin/v0/{kind}/{name}/runs/{id}",
             "/api/v0/admin/api-keys/{key-id}/tokens",
             "/api/v0/oauth2/token",
         ]
