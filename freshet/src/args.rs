@@ -58,6 +58,8 @@ pub(crate) enum Command {
     Export(Output),
     /// Send the records of a CSV, JSON or NDJSON file, or an XML document (also .gz), to a stream
     Send(Send),
+    /// Propose a table's definition from a file's records, or from those that came to a stream
+    Infer(Infer),
     /// Run one SELECT
     Sql(Sql),
     /// Show what every table holds and how fresh it is
@@ -150,6 +152,29 @@ pub(crate) struct Send {
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub(crate) parallel: u32,
     /// How to show what was sent
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+/// Arguments of `infer`.
+#[derive(Debug, Args)]
+pub(crate) struct Infer {
+    /// Name of a stream, or a file: .csv, .json, .ndjson, .jsonl or .xml, each also with .gz
+    #[arg(value_name = "STREAM|FILE")]
+    pub(crate) from: String,
+    /// Propose a feed instead of a table
+    #[arg(long)]
+    pub(crate) feed: bool,
+    /// Name of the table; without it, the stream's or the file's
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// The database that the table is to show in
+    #[arg(long)]
+    pub(crate) database: Option<String>,
+    /// Most records of a file that are looked at
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) records: u32,
+    /// How to show it
     #[command(flatten)]
     pub(crate) output: Output,
 }

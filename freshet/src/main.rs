@@ -43,6 +43,7 @@ async fn run(arguments: Arguments) -> Result<ExitCode, CommandError> {
         Command::Apply(apply) => return commands::apply::run(connection, apply).await,
         Command::Export(output) => commands::apply::export(connection, *output).await?,
         Command::Send(send) => commands::send::run(connection, send).await?,
+        Command::Infer(infer) => commands::infer::run(connection, infer).await?,
         Command::Sql(sql) => commands::sql::run(connection, sql).await?,
         Command::Status(output) => commands::show::status(connection, *output).await?,
         Command::Streams(Streams::Shown(shown)) => commands::show::resources(connection, "streams", shown).await?,

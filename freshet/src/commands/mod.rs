@@ -1,6 +1,7 @@
 //! One module a subject of the command line.
 
 pub(crate) mod apply;
+pub(crate) mod infer;
 pub(crate) mod keys;
 pub(crate) mod profile;
 pub(crate) mod runs;

@@ -34,6 +34,14 @@ pub(crate) struct SampledRecord {
     pub(crate) raw: String,
 }
 
+impl SampledRecord {
+    /// Whether it is an XML document.
+    #[must_use]
+    pub(crate) fn is_xml(&self) -> bool {
+        self.content_type.contains("xml")
+    }
+}
+
 impl Sample {
     /// Asks for the newest records of a stream, by its name or id.
     ///

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Setup, orders_table};
 
-const CALLS: [(Method, &str); 14] = [
+const CALLS: [(Method, &str); 15] = [
     (Method::GET, "/admin/v0/streams"),
     (Method::GET, "/admin/v0/streams/orders"),
     (Method::PUT, "/admin/v0/streams/orders"),
