@@ -1,0 +1,7 @@
+//! Profiles as their callers see them: requests to the router over real stores.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+
+mod answered;
+mod found;
+mod refused;
+mod scene;
