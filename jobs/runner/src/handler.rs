@@ -17,10 +17,10 @@ use crate::due::{Due, Look};
 use crate::housekeeping::{clean, note_built};
 use crate::{RunnerContext, RunnerError};
 
-/// How long a run is a runner's without a sign of it.
-const LEASE: SignedDuration = SignedDuration::from_secs(60);
+/// How long a run is a runner's without a sign of it: who starts a killed process again waits no longer.
+const LEASE: SignedDuration = SignedDuration::from_secs(20);
 /// How often a runner gives that sign: several may fail before the lease is lost.
-const RENEW_EVERY: Duration = Duration::from_secs(15);
+const RENEW_EVERY: Duration = Duration::from_secs(5);
 /// How often a runner that has nothing to do looks for what was asked for.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How often it looks for what is due, which reads the logs of tables.

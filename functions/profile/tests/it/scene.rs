@@ -129,8 +129,7 @@ impl Scene {
         let signing_key = SigningKey::generate().unwrap();
         let access = Arc::new(Access::new(Arc::clone(&store), Arc::clone(&catalog), signing_key));
         let clock = Clock::from_fn(noon);
-        let context =
-            ProfileContext::new(Arc::clone(&store), catalog, Arc::clone(&access), clock).unwrap();
+        let context = ProfileContext::new(Arc::clone(&store), catalog, Arc::clone(&access), clock).unwrap();
         let router = router(Arc::new(context));
         let mut scene = Self { store, access, router, token: String::new(), _directory: directory };
         scene.token = scene.key("site", json!({"scopes": ["profiles:read"]})).await;

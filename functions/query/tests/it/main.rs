@@ -4,6 +4,8 @@
 mod answered;
 mod files;
 mod formats;
+mod listing;
 mod pressure;
 mod refused;
+mod saved;
 mod scene;

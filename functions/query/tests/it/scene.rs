@@ -149,10 +149,21 @@ impl Scene {
 
     /// Makes or changes a table.
     pub(crate) async fn put_table(&self, name: &str, definition: &Value) {
-        let definition = Definition::read(ResourceKind::Tables, "", definition).unwrap();
+        self.put(ResourceKind::Tables, name, definition).await;
+    }
+
+    /// Makes or changes a resource.
+    pub(crate) async fn put(&self, kind: ResourceKind, name: &str, definition: &Value) {
+        let definition = Definition::read(kind, "", definition).unwrap();
         let tenant = tenant();
-        let put = self.catalog.put(&tenant, ResourceKind::Tables, name, definition, Precondition::None, noon());
-        put.await.unwrap();
+        self.catalog.put(&tenant, kind, name, definition, Precondition::None, noon()).await.unwrap();
+    }
+
+    /// Puts a file among the tenant's external files.
+    pub(crate) fn external(&self, name: &str, content: &str) {
+        let folder = self.path("files/external/acme");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join(name), content).unwrap();
     }
 
     pub(crate) fn advance(&self, by: Duration) {
