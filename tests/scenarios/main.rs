@@ -23,6 +23,7 @@ mod kills;
 mod outages;
 mod pages;
 mod purchases;
+mod runs;
 mod sampling;
 mod secrets;
 mod sending;
