@@ -105,8 +105,7 @@ pub(crate) async fn start(
     let services = Services::open(settings).await.map_err(|source| failed("freshet can't start", source))?;
     ensure_admin(&services, settings, tenant).await?;
     let tables = Arc::new(Tables::new(Arc::clone(&services.files), services.root.clone()));
-    let external = services.external.iter().map(|root| (root.location.clone(), Arc::clone(&root.files)));
-    let external = ExternalFiles::new(Arc::clone(&services.files), external);
+    let external = ExternalFiles::new(Arc::clone(&services.files), services.external.clone());
     let reader = Arc::new(DatabaseReader::new(Arc::clone(&tables), external));
     let listener = TcpListener::bind(listen).await.map_err(|source| {
         CommandError::Failed(format!("can't listen on {listen}: {source}; choose another address with --listen"))
@@ -125,7 +124,7 @@ pub(crate) async fn start(
     );
     let consuming = ConsumeSettings::of_group(&settings.group);
     let writer = tokio::spawn(consume(Arc::new(context), consuming, stop.clone()));
-    let runner = RunnerContext::of_services(&services.without_queue(), reader, RunnerLimits::of(&settings.data))
+    let runner = RunnerContext::of_services(&services.others, reader, RunnerLimits::of(&settings.data))
         .map_err(|source| failed("databases and indexes can't be run", source))?;
     let runner = tokio::spawn(run_loop(Arc::new(runner), stop.clone()));
     let metrics = tokio::spawn(keep_up(metrics, stop));
@@ -152,7 +151,7 @@ fn router(
 ) -> Result<Router, CommandError> {
     let ingest = Arc::new(IngestContext::of_services(services));
     let limits = QueryLimits::of_server(&settings.data);
-    let query = QueryContext::of_services(&services.without_queue(), Arc::clone(reader), limits)
+    let query = QueryContext::of_services(&services.others, Arc::clone(reader), limits)
         .map_err(|source| failed("queries can't run", source))?;
     let query = Arc::new(query);
     let admin = Arc::new(AdminContext {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -103,17 +104,11 @@ impl StoreServices {
     }
 }
 
-/// A prefix below which external tables may lie.
-#[derive(Debug, Clone)]
-pub struct ExternalRoot {
-    /// The prefix.
-    pub location: Location,
-    /// The files of its bucket, or of this machine, from their root on.
-    pub files: Arc<dyn ObjectStore>,
-}
+/// Prefixes below which external tables may lie, each with the files of its bucket, or of this machine, from their root on.
+pub type ExternalRoots = Vec<(Location, Arc<dyn ObjectStore>)>;
 
 /// What handlers work with that read tables and need no queue: they start without one.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct FileServices {
     /// Definitions, keys, progress.
     pub store: Arc<dyn Store>,
@@ -124,7 +119,7 @@ pub struct FileServices {
     /// Where the files' root lies, for people and other engines: `file:///…` or `s3://…`.
     pub root: Url,
     /// Where external tables may lie besides.
-    pub external: Vec<ExternalRoot>,
+    pub external: ExternalRoots,
     /// The definitions.
     pub catalog: Arc<Catalog>,
     /// Keys and tokens.
@@ -151,24 +146,18 @@ impl FileServices {
 /// What handlers and jobs work with.
 #[derive(Debug)]
 pub struct Services {
-    /// Definitions, keys, progress.
-    pub store: Arc<dyn Store>,
     /// The durable log of records.
     pub queue: Arc<dyn Queue>,
-    /// Tables' files.
-    pub files: Arc<dyn ObjectStore>,
-    /// Makes links to single files, good for a while; none where the files lie in a directory.
-    pub signer: Option<Arc<dyn Signer>>,
-    /// Where the files' root lies, for people and other engines: `file:///…` or `s3://…`.
-    pub root: Url,
-    /// Where external tables may lie besides.
-    pub external: Vec<ExternalRoot>,
-    /// The definitions.
-    pub catalog: Arc<Catalog>,
-    /// Keys and tokens.
-    pub access: Arc<Access>,
-    /// The time.
-    pub clock: Clock,
+    /// All else.
+    pub others: FileServices,
+}
+
+impl Deref for Services {
+    type Target = FileServices;
+
+    fn deref(&self) -> &FileServices {
+        &self.others
+    }
 }
 
 impl Services {
@@ -177,27 +166,9 @@ impl Services {
     /// # Errors
     /// Something can't be opened; the error says what, and what would be right.
     pub async fn open(settings: &Settings) -> Result<Self, OpenError> {
-        let FileServices { store, files, signer, root, external, catalog, access, clock } =
-            FileServices::open(settings).await?;
-        let queue = open_queue(settings, &clock).await?;
-        Ok(Self { store, queue, files, signer, root, external, catalog, access, clock })
-    }
-}
-
-impl Services {
-    /// All of them but the queue.
-    #[must_use]
-    pub fn without_queue(&self) -> FileServices {
-        FileServices {
-            store: Arc::clone(&self.store),
-            files: Arc::clone(&self.files),
-            signer: self.signer.clone(),
-            root: self.root.clone(),
-            external: self.external.clone(),
-            catalog: Arc::clone(&self.catalog),
-            access: Arc::clone(&self.access),
-            clock: self.clock.clone(),
-        }
+        let others = FileServices::open(settings).await?;
+        let queue = open_queue(settings, &others.clock).await?;
+        Ok(Self { queue, others })
     }
 }
 
@@ -326,14 +297,14 @@ fn bucket_files(bucket: &str, endpoint: Option<&Url>, aws: &SdkConfig) -> Result
 }
 
 /// The files that external tables may be read from besides the deployment's own.
-fn open_external(settings: &Settings, aws: &SdkConfig) -> Result<Vec<ExternalRoot>, OpenError> {
+fn open_external(settings: &Settings, aws: &SdkConfig) -> Result<ExternalRoots, OpenError> {
     let mut roots = Vec::new();
     for location in &settings.external {
         let files: Arc<dyn ObjectStore> = match location.place() {
             Place::S3 { bucket, .. } => Arc::new(bucket_files(bucket, settings.s3_endpoint.as_ref(), aws)?),
             Place::File { .. } | Place::Own { .. } => Arc::new(LocalFileSystem::new()),
         };
-        roots.push(ExternalRoot { location: location.clone(), files });
+        roots.push((location.clone(), files));
     }
     Ok(roots)
 }

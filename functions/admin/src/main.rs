@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use freshet_function_admin::{AdminContext, router};
-use freshet_platform::{Services, Settings, telemetry};
+use freshet_platform::{FileServices, Services, Settings, telemetry};
 use freshet_table::Tables;
 
 #[tokio::main]
@@ -12,6 +12,7 @@ async fn main() -> Result<(), lambda_http::Error> {
     telemetry::start_logs(&settings)?;
     let services = Services::open(&settings).await?;
     let tables = Arc::new(Tables::new(Arc::clone(&services.files), services.root.clone()));
-    let Services { store, catalog, access, queue, clock, .. } = services;
+    let Services { queue, others } = services;
+    let FileServices { store, catalog, access, clock, .. } = others;
     lambda_http::run(router(Arc::new(AdminContext { store, catalog, access, queue, tables, clock }))).await
 }

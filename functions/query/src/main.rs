@@ -13,8 +13,7 @@ async fn main() -> anyhow::Result<()> {
     telemetry::start_logs(&settings)?;
     let services = FileServices::open(&settings).await?;
     let tables = Arc::new(Tables::new(Arc::clone(&services.files), services.root.clone()));
-    let external = services.external.iter().map(|root| (root.location.clone(), Arc::clone(&root.files)));
-    let external = ExternalFiles::new(Arc::clone(&services.files), external);
+    let external = ExternalFiles::new(Arc::clone(&services.files), services.external.clone());
     let reader = Arc::new(DatabaseReader::new(tables, external));
     let limits = QueryLimits::behind_gateway(&settings.data);
     let context = Arc::new(QueryContext::of_services(&services, reader, limits)?);

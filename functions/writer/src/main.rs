@@ -14,8 +14,8 @@ async fn main() -> Result<(), Error> {
     telemetry::start_logs(&settings)?;
     let services = Services::open(&settings).await?;
     let tables = Arc::new(Tables::new(Arc::clone(&services.files), services.root.clone()));
-    let Services { queue, store, catalog, clock, .. } = services;
-    let context = Arc::new(WriterContext::new(queue, store, catalog, tables, clock));
+    let Services { queue, others } = services;
+    let context = Arc::new(WriterContext::new(queue, others.store, others.catalog, tables, others.clock));
     lambda_runtime::run(service_fn(|event: LambdaEvent<KafkaEvent>| {
         let context = Arc::clone(&context);
         async move { handle_event(&context, event.payload).await.map(drop).map_err(Error::from) }

@@ -19,8 +19,7 @@ async fn main() -> Result<(), Error> {
     telemetry::start_logs(&settings)?;
     let services = FileServices::open(&settings).await?;
     let tables = Arc::new(Tables::new(Arc::clone(&services.files), services.root.clone()));
-    let external = services.external.iter().map(|root| (root.location.clone(), Arc::clone(&root.files)));
-    let external = ExternalFiles::new(Arc::clone(&services.files), external);
+    let external = ExternalFiles::new(Arc::clone(&services.files), services.external.clone());
     let reader = Arc::new(DatabaseReader::new(tables, external));
     let context = RunnerContext::of_services(&services, reader, RunnerLimits::of(&settings.data))?;
     let context = Arc::new(context);

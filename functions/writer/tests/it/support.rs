@@ -149,7 +149,7 @@ pub(crate) async fn everything(queue: &dyn Queue, partition: u32) -> Vec<QueuedR
 async fn open(data: &Path) -> Services {
     let variables = [("FRESHET_DATA".to_owned(), data.display().to_string())];
     let mut services = Services::open(&Settings::from_environment(variables).unwrap()).await.unwrap();
-    services.clock = Clock::from_fn(Timestamp::now);
+    services.others.clock = Clock::from_fn(Timestamp::now);
     services
 }
 
