@@ -186,6 +186,7 @@ fn meaning(error: &DataFusionError) -> Meaning {
 fn meaning_of_arrow(error: &ArrowError) -> Meaning {
     match error {
         ArrowError::ExternalError(inner) => inner.downcast_ref::<DataFusionError>().map_or(Meaning::Files, meaning),
+        ArrowError::IoError(_, source) if is_full(source) => Meaning::Memory,
         ArrowError::IoError(..) | ArrowError::ParquetError(_) | ArrowError::IpcError(_) => Meaning::Files,
         ArrowError::MemoryError(_) | ArrowError::OffsetOverflowError(_) => Meaning::Memory,
         ArrowError::DivideByZero => Meaning::Data("division by zero".to_owned()),
@@ -197,6 +198,12 @@ fn meaning_of_arrow(error: &ArrowError) -> Meaning {
         | ArrowError::JsonError(message) => Meaning::Data(message.clone()),
         _ => Meaning::Defect,
     }
+}
+
+/// Whether a query has used up the disk that it may spill to. `DataFusion` tells it by an error's text alone where rows are written to disk
+/// as Arrow's format.
+fn is_full(error: &std::io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.to_string().contains("The used disk space during the spilling process"))
 }
 
 fn meaning_of_schema(error: &SchemaError) -> Meaning {

@@ -28,6 +28,7 @@ use crate::names::{Spellings, nearest};
 use crate::plain::{part, plain_schema, ranges};
 use crate::rows::{ResultColumn, Statistics, Summary};
 use crate::tables::{schema_of, spellings};
+use crate::windows::{accounted, refuse_gathering};
 use crate::{Query, QueryError, QueryTable, Select, functions};
 
 /// Most columns of a result: planning and writing cost by the column.
@@ -71,6 +72,7 @@ pub(crate) async fn execute(
     let config = session.config().clone().with_batch_size(rows);
     let session = SessionStateBuilder::new_from_existing(session).with_config(config).build();
     let physical = session.query_planner().create_physical_plan(&plan, &session).await.map_err(explain)?;
+    let physical = accounted(physical).map_err(explain)?;
     let physical = interruptible(physical, &interrupt).map_err(explain)?;
     let schema = plain_schema(names.into_iter().zip(physical.schema().fields().iter().map(AsRef::as_ref)));
     if shape.send(Shape { schema: Arc::clone(&schema), columns }).is_err() {
@@ -124,6 +126,7 @@ async fn plan(session: &SessionState, query: &Query, spellings: &Spellings) -> R
     }
     let plan = functions::bound(plan, session).map_err(explain)?;
     refuse_growth(&plan)?;
+    refuse_gathering(&plan)?;
     query.parameters.bind(plan, query.select.placeholders())?.map_err(explain)
 }
 

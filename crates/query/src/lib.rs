@@ -41,6 +41,7 @@ mod rows;
 mod scalar;
 mod sizes;
 mod tables;
+mod windows;
 
 pub use encode::Encoded;
 pub use engine::{EngineSettings, MAX_ROWS, Query, QueryEngine};

@@ -157,13 +157,37 @@ async fn a_query_without_end_is_ended(#[case] sql: &str) {
 #[case::lists(
     "SELECT max(array_length([x, x, x, x, x, x, x, x])) FROM (SELECT repeat('x', 200000 + value) AS x FROM generate_series(1, 2))"
 )]
-#[case::rows("SELECT sum(length(repeat('x', 5000 + value % 2))) FROM generate_series(1, 8192)")]
+#[case::window("SELECT max(s) FROM (SELECT sum(value) OVER () AS s FROM generate_series(1, 100000000))")]
+#[case::window_of_parts(
+    "SELECT max(s) FROM (SELECT sum(value) OVER (PARTITION BY value % 2) AS s FROM generate_series(1, 100000000))"
+)]
+#[case::window_that_holds_values(
+    "SELECT max(m), max(length(t)) FROM (SELECT t, median(value) OVER (ORDER BY value ROWS BETWEEN 2 PRECEDING AND CURRENT ROW) AS m FROM (SELECT value, repeat('x', 10000 + value % 2) AS t FROM generate_series(1, 20000)))"
+)]
+#[case::rows("SELECT sum(length(repeat('x', 80000 + value % 2))) FROM generate_series(1, 8192)")]
 #[case::format("SELECT max(to_char(now(), repeat('%A', 10000 + value))) FROM generate_series(1, 2)")]
 #[tokio::test]
 async fn a_query_of_too_much_memory_is_ended(#[case] sql: &str) {
     let refusal = shop().refusal(sql).await;
     assert!(matches!(refusal, QueryError::TooMuchMemory { .. }), "{refusal:?}");
     assert!(!refusal.to_string().contains("spill"), "{refusal}");
+}
+
+/// Windows that stream hold little, and are bounded by time alone.
+#[tokio::test]
+async fn a_window_that_streams_is_not_counted() {
+    let sql = "SELECT max(s) FROM (SELECT row_number() OVER () + lag(value, 1, 0) OVER () AS s FROM generate_series(1, 3000000))";
+    assert_eq!(shop().rows(sql).await, json!([[5_999_999]]));
+}
+
+#[rstest]
+#[case("SELECT array_agg(value) OVER (ORDER BY value) FROM generate_series(1, 10)", "array_agg")]
+#[case("SELECT string_agg('x', ',') OVER () FROM generate_series(1, 10)", "string_agg")]
+#[tokio::test]
+async fn what_gathers_values_is_refused_over_a_window(#[case] sql: &str, #[case] name: &str) {
+    let refusal = shop().refusal(sql).await;
+    assert!(matches!(refusal, QueryError::Sql(SqlError::TooComplex { .. })), "{refusal:?}");
+    assert!(refusal.to_string().contains(&format!("use {name} with GROUP BY")), "{refusal}");
 }
 
 #[tokio::test]
@@ -243,7 +267,7 @@ async fn a_parameter_has_a_bounded_length() {
 )]
 #[case::rows("SELECT max(levenshtein(repeat('a', 300000 + value), repeat('b', 300000))) FROM generate_series(1, 2)")]
 #[case::many_rows(
-    "SELECT max(levenshtein(repeat('a', 500 + value % 2), repeat('b', 500))) FROM generate_series(1, 8192)"
+    "SELECT max(levenshtein(repeat('a', 2000 + value % 2), repeat('b', 2000))) FROM generate_series(1, 8192)"
 )]
 #[case::lists(
     "SELECT array_has_all(x, x) FROM (SELECT string_to_array(repeat('x,', 50000 + value), ',') AS x FROM generate_series(1, 2))"
