@@ -62,6 +62,23 @@ fn at_the_moment(is_temporary: bool) -> &'static str {
     if is_temporary { " at the moment: run it again" } else { "" }
 }
 
+impl RefreshFailure {
+    /// Whether the same may succeed later without anything being changed.
+    #[must_use]
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::Query(error) => matches!(error, QueryError::Unavailable { .. } | QueryError::Timeout { .. }),
+            Self::Database(error) => error.is_temporary(),
+            Self::Table { source } => source.is_temporary(),
+            Self::Profiles { is_temporary, .. } => *is_temporary,
+            Self::Definitions(error) => error.is_temporary(),
+            Self::Record(error) => error.is_temporary(),
+            Self::Superseded => true,
+            Self::Column { .. } | Self::Shape(_) | Self::Gone { .. } => false,
+        }
+    }
+}
+
 impl From<ReplaceError<QueryError>> for RefreshFailure {
     fn from(error: ReplaceError<QueryError>) -> Self {
         match error {

@@ -134,7 +134,8 @@ async fn schedule(context: &RunnerContext) -> Result<usize, RunnerError> {
     Ok(started)
 }
 
-/// Whether a table that an index reads is at another version than at its last refresh. Where that can't be said, it is not.
+/// Whether a table that an index reads is at another version than at its last refresh, or can't be read any more, which the next one then
+/// says. Where that can't be told at the moment, it is not.
 async fn has_changed(
     context: &RunnerContext,
     catalog: &TenantCatalog,
@@ -145,10 +146,11 @@ async fn has_changed(
     let Some(tables) = DatabaseTables::of(catalog, index.definition.database.as_str()) else { return false };
     match context.refresher.versions(&tables, &index.definition.query).await {
         Ok(versions) => versions.iter().any(|(table, version)| last.inputs.get(table) != Some(version)),
-        Err(failure) => {
-            warn!(tenant = %of.tenant, index = %of.name, error = &failure as &dyn std::error::Error, "the tables of an index can't be looked at");
+        Err(failure) if failure.is_temporary() => {
+            warn!(tenant = %of.tenant, index = %of.name, error = &failure as &dyn std::error::Error, "the tables of an index can't be looked at at the moment");
             false
         }
+        Err(_) => true,
     }
 }
 

@@ -100,6 +100,19 @@ async fn a_refresh_that_fails_is_tried_again_at_growing_distances() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_that_is_gone_is_told_by_a_run_that_fails_and_the_profiles_stay() {
+    let scene = Scene::new().await;
+    scene.index(ALL, "commit").await;
+    scene.work().await;
+    scene.no_people();
+    scene.wait(2);
+    assert_eq!(scene.work().await, worked(1, 0, 1));
+    let run = scene.runs().list(&subject(), 1, None).await.unwrap().runs.remove(0);
+    assert_eq!(run.steps[0].message.as_deref(), Some("external table people has no csv files at its location"));
+    assert_eq!(scene.ids().await.unwrap().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_whose_runner_died_is_done_by_another() {
     let scene = Scene::new().await;
     scene.index(ALL, "manual").await;
