@@ -4,13 +4,14 @@ mod commit;
 mod file;
 
 use std::ops::Bound;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use redb::{Database, ReadOnlyTable, ReadableDatabase, TableDefinition};
-use tokio::task::JoinError;
+use tokio::task::{JoinError, coop};
 
 use self::commit::Committer;
 use self::file::DatabaseFile;
@@ -22,9 +23,16 @@ const ITEMS: TableDefinition<(&str, &str), (u64, &[u8])> = TableDefinition::new(
 /// The last version given to any item, under [`LAST_VERSION`].
 const COUNTERS: TableDefinition<&str, u64> = TableDefinition::new("counters");
 const LAST_VERSION: &str = "last_version";
+/// What a read does with the file, in the words of an error.
+const READ: &str = "read from";
 
 /// A page ends once it holds this many bytes of values, as DynamoDB's does.
 const PAGE_BYTES: usize = 1 << 20;
+/// A page of at most so many items, and so many keys at most, are read by the thread that asks: some ten microseconds from memory, where
+/// handing the work to another thread and back costs twenty. A page's items lie side by side; keys don't, and each may have to wait for the
+/// disk, which others of the thread then wait for, too. What is more goes to a thread that may block.
+const PAGE_IN_PLACE: usize = 128;
+const KEYS_IN_PLACE: usize = 16;
 /// Writes of [`Store::batch_write`] in one transaction, and bytes of their values: a sync of the disk is worth many writes, and other
 /// writers get their turn between.
 const BATCH_WRITES: usize = 100_000;
@@ -51,12 +59,27 @@ impl RedbStore {
         Ok(Self { file: Arc::new(DatabaseFile::open(path)?), committer: Committer::default() })
     }
 
+    /// Reads a little, on this thread. `work` is made anew for a thread that may block where the file has to be opened first.
+    async fn read_in_place<T: Send + 'static, W>(&self, work: impl FnOnce() -> W) -> Result<T, StoreError>
+    where
+        W: FnOnce(&Database) -> Result<T, redb::Error> + Send + 'static,
+    {
+        // Reads that never wait would keep others from the thread.
+        coop::consume_budget().await;
+        let Some(database) = self.file.opened() else {
+            return self.read(work()).await;
+        };
+        let read = || self.file.with_opened(&database, READ, work());
+        catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_panic| Err(damaged(None)))
+    }
+
+    /// Reads much, on a thread that may block.
     async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Database) -> Result<T, redb::Error> + Send + 'static,
     ) -> Result<T, StoreError> {
         let file = Arc::clone(&self.file);
-        tokio::task::spawn_blocking(move || file.with("read from", work)).await.map_err(ended)?
+        tokio::task::spawn_blocking(move || file.with(READ, work)).await.map_err(ended)?
     }
 
     async fn write(&self, writes: Vec<Write>) -> Result<Version, StoreError> {
@@ -68,8 +91,11 @@ impl RedbStore {
 impl Store for RedbStore {
     async fn get(&self, key: &Key) -> Result<Option<Item>, StoreError> {
         limits::check_key(key)?;
-        let key = key.clone();
-        self.read(move |database| item_at(&open_items(database)?, &key)).await
+        self.read_in_place(|| {
+            let key = key.clone();
+            move |database: &Database| item_at(&open_items(database)?, &key)
+        })
+        .await
     }
 
     async fn put(&self, key: &Key, value: Bytes, condition: Condition) -> Result<Version, StoreError> {
@@ -85,18 +111,23 @@ impl Store for RedbStore {
 
     async fn query(&self, query: &Query) -> Result<Page, StoreError> {
         limits::check_query(query)?;
-        let query = query.clone();
-        self.read(move |database| page(database, &query)).await
+        let work = || {
+            let query = query.clone();
+            move |database: &Database| page(database, &query)
+        };
+        if query.limit <= PAGE_IN_PLACE { self.read_in_place(work).await } else { self.read(work()).await }
     }
 
     async fn batch_get(&self, keys: &[Key]) -> Result<Vec<Option<Item>>, StoreError> {
         keys.iter().try_for_each(limits::check_key)?;
-        let keys = keys.to_vec();
-        self.read(move |database| {
-            let items = open_items(database)?;
-            keys.iter().map(|key| item_at(&items, key)).collect()
-        })
-        .await
+        let work = || {
+            let keys = keys.to_vec();
+            move |database: &Database| {
+                let items = open_items(database)?;
+                keys.iter().map(|key| item_at(&items, key)).collect()
+            }
+        };
+        if keys.len() <= KEYS_IN_PLACE { self.read_in_place(work).await } else { self.read(work()).await }
     }
 
     async fn batch_write(&self, groups: Vec<Vec<BatchWrite>>) -> Result<(), StoreError> {
@@ -192,9 +223,13 @@ fn page(database: &Database, query: &Query) -> Result<Page, redb::Error> {
 /// What a blocking task that didn't end by itself means.
 fn ended(error: JoinError) -> StoreError {
     if error.is_panic() {
-        // redb trusts a file that was closed cleanly, and panics where such a file was damaged.
-        let context = "the file of the store is damaged, or the code that reads it is wrong".to_owned();
-        return StoreError::Corrupt { context, source: Some(Box::new(error)) };
+        return damaged(Some(error));
     }
     StoreError::Unavailable { context: "the process is stopping".to_owned(), source: Box::new(error) }
+}
+
+/// What a panic means: redb trusts a file that was closed cleanly, and panics where such a file was damaged.
+fn damaged(panic: Option<JoinError>) -> StoreError {
+    let context = "the file of the store is damaged, or the code that reads it is wrong".to_owned();
+    StoreError::Corrupt { context, source: panic.map(|panic| Box::new(panic) as _) }
 }

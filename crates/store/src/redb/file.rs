@@ -40,13 +40,27 @@ impl DatabaseFile {
         what: &str,
         work: impl FnOnce(&Database) -> Result<T, redb::Error>,
     ) -> Result<T, StoreError> {
-        let database = self.database()?;
-        work(&database).map_err(|error| {
+        self.with_opened(&self.database()?, what, work)
+    }
+
+    /// Does some work on the database that [`DatabaseFile::opened`] gave.
+    pub(super) fn with_opened<T>(
+        &self,
+        database: &Arc<Database>,
+        what: &str,
+        work: impl FnOnce(&Database) -> Result<T, redb::Error>,
+    ) -> Result<T, StoreError> {
+        work(database).map_err(|error| {
             if is_temporary(&error) {
-                self.forget(&database);
+                self.forget(database);
             }
             could_not_work(&format!("could not {what} {}", self.name), error)
         })
+    }
+
+    /// The database, where it is open and nothing has to be waited for.
+    pub(super) fn opened(&self) -> Option<Arc<Database>> {
+        self.current.try_read().ok()?.as_ref().map(Arc::clone)
     }
 
     fn database(&self) -> Result<Arc<Database>, StoreError> {
