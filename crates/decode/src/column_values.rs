@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int64Array, StringArray,
+    ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int64Array, StringBuilder,
     TimestampMicrosecondArray,
 };
 use freshet_model::ColumnType;
@@ -108,5 +108,9 @@ pub(crate) fn text_array<T: AsRef<str>>(values: &[Option<T>]) -> Result<ArrayRef
     if i32::try_from(bytes).is_err() {
         return Err(DecodeError::TooMuchText { bytes });
     }
-    Ok(Arc::new(values.iter().map(Option::as_ref).collect::<StringArray>()))
+    let mut array = StringBuilder::with_capacity(values.len(), bytes);
+    for value in values {
+        array.append_option(value.as_ref());
+    }
+    Ok(Arc::new(array.finish()))
 }

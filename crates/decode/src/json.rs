@@ -8,6 +8,7 @@ use serde::Deserializer as _;
 use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::scan::members;
 use crate::value::{Incoming, Scalar, Unfit};
 use crate::wanted::{Wanted, WantedFields};
 
@@ -43,9 +44,17 @@ impl Wanted {
     /// are left alone. Returns how many fields of the object itself no column wants.
     pub(crate) fn find_in_json<'a>(&self, json: &'a str, cells: &mut [Option<Json<'a>>]) -> serde_json::Result<u64> {
         let mut candidates = vec![Candidates::default(); self.fields.wanted().len()];
-        let mut deserializer = serde_json::Deserializer::from_str(json);
-        let unknown = deserializer.deserialize_map(Object { fields: &self.fields, candidates: &mut candidates })?;
-        deserializer.end()?;
+        let mut object = Object { fields: &self.fields, candidates: &mut candidates, unknown: 0 };
+        let unknown = if members(json, |name, value| object.take(name, value)).is_some() {
+            object.unknown
+        } else {
+            candidates.fill(Candidates::default());
+            let object = Object { fields: &self.fields, candidates: &mut candidates, unknown: 0 };
+            let mut deserializer = serde_json::Deserializer::from_str(json);
+            let unknown = deserializer.deserialize_map(object)?;
+            deserializer.end()?;
+            unknown
+        };
         for (wanted, found) in self.fields.wanted().iter().zip(candidates) {
             if let Some(value) = found.exact.or(found.folded) {
                 wanted.find_within(value, cells)?;
@@ -89,6 +98,16 @@ fn note<'a>(fields: &WantedFields, name: &str, value: &'a str, candidates: &mut 
 struct Object<'s, 'a> {
     fields: &'s WantedFields,
     candidates: &'s mut [Candidates<'a>],
+    /// Fields that are not wanted, so far.
+    unknown: u64,
+}
+
+impl<'a> Object<'_, 'a> {
+    /// Takes a member. Its name is JSON text: no copy where there is no escape, and one that is no text is just unknown.
+    fn take(&mut self, name: &'a str, value: &'a str) {
+        let is_wanted = unquote(name).is_some_and(|name| note(self.fields, &name, value, self.candidates));
+        self.unknown += u64::from(!is_wanted);
+    }
 }
 
 impl<'a> Visitor<'a> for Object<'_, 'a> {
@@ -98,16 +117,12 @@ impl<'a> Visitor<'a> for Object<'_, 'a> {
         f.write_str("a JSON object")
     }
 
-    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<u64, A::Error> {
-        let mut unknown = 0;
-        // Names are taken as JSON text: no copy where there is no escape, and one that is no text is just unknown.
+    fn visit_map<A: MapAccess<'a>>(mut self, mut map: A) -> Result<u64, A::Error> {
         while let Some(name) = map.next_key::<&'a RawValue>()? {
             let value: &'a RawValue = map.next_value()?;
-            let is_wanted =
-                unquote(name.get()).is_some_and(|name| note(self.fields, &name, value.get(), self.candidates));
-            unknown += u64::from(!is_wanted);
+            self.take(name.get(), value.get());
         }
-        Ok(unknown)
+        Ok(self.unknown)
     }
 }
 

@@ -24,6 +24,7 @@ mod decompress;
 mod failed;
 mod json;
 mod number;
+mod scan;
 mod schema;
 mod split;
 mod time;

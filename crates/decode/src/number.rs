@@ -5,6 +5,65 @@ use crate::value::Unfit;
 /// Most significant digits that are kept: what a decimal of any precision can hold.
 const MAX_DIGITS: i64 = 38;
 
+/// So many digits always fit 64 bits.
+const FEW_DIGITS: usize = 18;
+/// So many digits are always a double, divided by a power of ten or not.
+const EXACT_DIGITS: usize = 15;
+
+/// What most numbers are: a few digits, perhaps a point among them, and no exponent.
+struct Plain {
+    negative: bool,
+    /// Without the point.
+    digits: u64,
+    /// How many there are.
+    count: usize,
+    /// How many of them are after the point.
+    fraction: usize,
+}
+
+impl Plain {
+    /// None: it is a number of another form, or none.
+    fn parse(text: &str) -> Option<Self> {
+        let (negative, unsigned) = sign(text);
+        let (mut digits, mut count, mut point) = (0_u64, 0, None);
+        for byte in unsigned.bytes() {
+            match byte {
+                b'0'..=b'9' if count < FEW_DIGITS => {
+                    digits = digits * 10 + u64::from(byte - b'0');
+                    count += 1;
+                }
+                b'.' if point.is_none() => point = Some(count),
+                _ => return None,
+            }
+        }
+        (count > 0).then_some(Self { negative, digits, count, fraction: point.map_or(0, |point| count - point) })
+    }
+
+    /// As [`Number::scaled`].
+    fn scaled(&self, precision: u8, scale: u8) -> Result<i128, Unfit> {
+        if self.digits == 0 {
+            return Ok(0);
+        }
+        let scale = usize::from(scale);
+        let magnitude = if let Some(missing) = scale.checked_sub(self.fraction) {
+            // Of at most 38 places for 18 digits at the most: beyond 38 digits nothing fits.
+            let power = power_of_ten(i64::try_from(missing).unwrap_or(MAX_DIGITS));
+            u128::from(self.digits).checked_mul(power).ok_or(Unfit::TooLarge)?
+        } else {
+            let surplus = 10_u64.pow(u32::try_from(self.fraction - scale).unwrap_or(0));
+            if !self.digits.is_multiple_of(surplus) {
+                return Err(Unfit::TooManyDecimals);
+            }
+            u128::from(self.digits / surplus)
+        };
+        if magnitude >= power_of_ten(i64::from(precision).min(MAX_DIGITS)) {
+            return Err(Unfit::TooLarge);
+        }
+        let magnitude = i128::try_from(magnitude).map_err(|_| Unfit::TooLarge)?;
+        Ok(if self.negative { -magnitude } else { magnitude })
+    }
+}
+
 /// A number as it is written: `[+-] digits [. digits] [e [+-] digits]`, with a digit before or after the point.
 struct Number<'t> {
     text: &'t str,
@@ -100,7 +159,10 @@ fn parse_exponent(text: &str) -> Option<i64> {
 
 /// A decimal's unscaled value: `12.5` with scale 2 is 1250.
 pub(crate) fn parse_decimal(text: &str, precision: u8, scale: u8) -> Result<i128, Unfit> {
-    Number::parse(text).ok_or(Unfit::NotANumber)?.scaled(precision, scale)
+    match Plain::parse(text) {
+        Some(plain) => plain.scaled(precision, scale),
+        None => Number::parse(text).ok_or(Unfit::NotANumber)?.scaled(precision, scale),
+    }
 }
 
 /// A whole number, also written as `42.0` or `4.2e1`.
@@ -118,6 +180,9 @@ pub(crate) fn parse_integer(text: &str) -> Result<i64, Unfit> {
 /// The nearest double. A decimal fraction may be rounded, for that is what a double does to it; a whole number may not:
 /// beyond 2^53 it must be either exactly a double, or the shortest text of one (as JavaScript writes them).
 pub(crate) fn parse_double(text: &str) -> Result<f64, Unfit> {
+    if Plain::parse(text).is_some_and(|plain| plain.count <= EXACT_DIGITS) {
+        return text.parse().map_err(|_| Unfit::NotANumber);
+    }
     let number = Number::parse(text).ok_or(Unfit::NotANumber)?;
     let value: f64 = number.text.parse().map_err(|_| Unfit::NotANumber)?;
     if value.is_infinite() {
@@ -133,4 +198,31 @@ pub(crate) fn parse_double(text: &str) -> Result<f64, Unfit> {
         return Err(Unfit::InexactDouble);
     }
     Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn plain_numbers_are_read_as_all_are(
+            text in "[+-]?0{0,3}[0-9]{0,16}(\\.[0-9]{0,6}0{0,4})?",
+            precision in 1..=38_u8,
+            scale in 0..=38_u8,
+        ) {
+            let scale = scale.min(precision);
+            let Some(plain) = Plain::parse(&text) else { return Ok(()) };
+            let number = Number::parse(&text).unwrap();
+            let (plain_value, value) = (plain.scaled(precision, scale), number.scaled(precision, scale));
+            prop_assert_eq!(format!("{plain_value:?}"), format!("{value:?}"));
+            if plain.count <= EXACT_DIGITS {
+                let double = parse_double(&text).unwrap();
+                prop_assert_eq!(double.to_bits(), text.parse::<f64>().unwrap().to_bits());
+                prop_assert!(double != 0.0 || number.is_zero());
+            }
+        }
+    }
 }

@@ -1,12 +1,10 @@
 //! Days and times in text and as counts since 1970, all to UTC.
 
-use jiff::civil::{Date, DateTime, Time};
-
 use crate::value::Unfit;
 
 const MICROS_PER_SECOND: i64 = 1_000_000;
-const MICROS_PER_DAY: i64 = 86_400 * MICROS_PER_SECOND;
-const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
+const SECONDS_PER_DAY: i64 = 86_400;
+const MICROS_PER_DAY: i64 = SECONDS_PER_DAY * MICROS_PER_SECOND;
 /// 0001-01-01T00:00:00Z and 9999-12-31T23:59:59.999999Z in microseconds since 1970: the years that Delta's readers
 /// take.
 const FIRST_MICROSECOND: i64 = -62_135_596_800_000_000;
@@ -26,9 +24,12 @@ pub(crate) fn parse_time(text: &str) -> Result<i64, Unfit> {
     let clock = if cursor.0.is_empty() { Clock::default() } else { cursor.clock().ok_or(Unfit::NotATime)? };
     let is_leap_second = clock.second == 60;
     let second = if is_leap_second { 59 } else { clock.second };
-    let date = Date::new(year, month, day).map_err(|_| Unfit::NoSuchTime)?;
-    let time = Time::new(clock.hour, clock.minute, second, 0).map_err(|_| Unfit::NoSuchTime)?;
-    let seconds = DateTime::from_parts(date, time).duration_since(EPOCH).as_secs() + i64::from(is_leap_second);
+    let days = days_since_1970(year, month, day).ok_or(Unfit::NoSuchTime)?;
+    if clock.hour > 23 || clock.minute > 59 || second > 59 {
+        return Err(Unfit::NoSuchTime);
+    }
+    let second_of_day = i64::from(clock.hour) * 3_600 + i64::from(clock.minute) * 60 + i64::from(second);
+    let seconds = days * SECONDS_PER_DAY + second_of_day + i64::from(is_leap_second);
     within_years((seconds - clock.offset_seconds) * MICROS_PER_SECOND + clock.microseconds)
 }
 
@@ -56,6 +57,28 @@ pub(crate) fn is_epoch_text(text: &str) -> Result<bool, Unfit> {
 /// The UTC day of a time, counted from 1970-01-01.
 pub(crate) fn day_of(microseconds: i64) -> Result<i32, Unfit> {
     i32::try_from(microseconds.div_euclid(MICROS_PER_DAY)).map_err(|_| Unfit::OutsideYears)
+}
+
+/// Days from 1970-01-01 to a day of the years 0 to 9999; none: there is no such day. Years are counted from March on, so that the
+/// day that leap years have is their last, in groups of 400, which are all of 146,097 days.
+fn days_since_1970(year: i16, month: i8, day: i8) -> Option<i64> {
+    let (year, month, day) = (i64::from(year), i64::from(month), i64::from(day));
+    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let last = match month {
+        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
+        4 | 6 | 9 | 11 => 30,
+        2 if is_leap => 29,
+        2 => 28,
+        _ => return None,
+    };
+    if !(1..=last).contains(&day) {
+        return None;
+    }
+    let year_from_march = if month > 2 { year } else { year - 1 };
+    let (group, year_of_group) = (year_from_march.div_euclid(400), year_from_march.rem_euclid(400));
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let day_of_group = year_of_group * 365 + year_of_group / 4 - year_of_group / 100 + day_of_year;
+    Some(group * 146_097 + day_of_group - 719_468)
 }
 
 fn within_years(microseconds: i64) -> Result<i64, Unfit> {
@@ -157,5 +180,28 @@ impl Cursor<'_> {
 
     fn two_digits(&mut self) -> Option<i8> {
         i8::try_from(self.number::<2>()?).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::date;
+
+    use super::*;
+
+    #[test]
+    fn days_are_those_of_the_calendar() {
+        let epoch = date(1970, 1, 1);
+        for year in (0..=9_999).filter(|year| year % 100 < 5 || (1_960..2_040).contains(year)) {
+            for (month, day) in (0..=13).flat_map(|month| (0..=32).map(move |day| (month, day))) {
+                let expected = jiff::civil::Date::new(year, month, day).ok().map(|day| {
+                    day.to_datetime(jiff::civil::Time::midnight())
+                        .duration_since(epoch.to_datetime(jiff::civil::Time::midnight()))
+                        .as_secs()
+                        / SECONDS_PER_DAY
+                });
+                assert_eq!(days_since_1970(year, month, day), expected, "{year}-{month}-{day}");
+            }
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! What the columns of a table want of a record: fields by name, values by path.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use freshet_model::{ColumnDefinition, PathStep};
 
@@ -18,9 +18,10 @@ pub(crate) struct Wanted {
 #[derive(Debug, Default)]
 pub(crate) struct WantedFields {
     wanted: Vec<Wanted>,
-    exact: HashMap<String, usize>,
-    /// In lower case; several where paths differ by case only.
-    folded: HashMap<String, Vec<usize>>,
+    /// Of each wanted field.
+    names: Vec<String>,
+    /// The fields by what [`bucket`] says of their names ignoring case, in a power of two of places.
+    buckets: Vec<Vec<usize>>,
     longest: usize,
 }
 
@@ -56,14 +57,33 @@ impl WantedFields {
     }
 
     fn entry(&mut self, name: &str) -> Option<&mut Wanted> {
-        let next = self.wanted.len();
-        let at = *self.exact.entry(name.to_owned()).or_insert(next);
-        if at == next {
+        let known = self.names.iter().position(|known| known == name);
+        let at = known.unwrap_or_else(|| {
             self.wanted.push(Wanted::default());
-            self.folded.entry(name.to_ascii_lowercase()).or_default().push(next);
+            self.names.push(name.to_owned());
             self.longest = self.longest.max(name.len());
-        }
+            let at = self.names.len() - 1;
+            self.put_into_bucket(at);
+            at
+        });
         self.wanted.get_mut(at)
+    }
+
+    /// So that there are twice as many buckets as names at the least.
+    fn put_into_bucket(&mut self, at: usize) {
+        let mut places = at..=at;
+        if self.names.len() * 2 > self.buckets.len() {
+            self.buckets = vec![Vec::new(); self.names.len().next_power_of_two() * 4];
+            places = 0..=at;
+        }
+        let count = self.buckets.len();
+        for at in places {
+            if let Some(name) = self.names.get(at)
+                && let Some(bucket) = self.buckets.get_mut(bucket(name, count))
+            {
+                bucket.push(at);
+            }
+        }
     }
 
     /// Calls `take` with the place of each wanted field that a name is for, and whether it is so exactly.
@@ -71,16 +91,26 @@ impl WantedFields {
         if name.len() > self.longest {
             return;
         }
-        let exact = self.exact.get(name).copied();
-        if let Some(at) = exact {
-            take(at, true);
-            if self.folded.len() == self.wanted.len() {
-                return;
-            }
-        }
-        let folded = self.folded.get(&name.to_ascii_lowercase());
-        for at in folded.into_iter().flatten().filter(|at| Some(**at) != exact) {
-            take(*at, false);
+        for at in self.buckets.get(bucket(name, self.buckets.len())).into_iter().flatten() {
+            let Some(wanted) = self.names.get(*at).filter(|wanted| wanted.eq_ignore_ascii_case(name)) else { continue };
+            take(*at, wanted == name);
         }
     }
+}
+
+/// The place of a name in so many buckets, a power of two; the same for names that differ by case alone. It need not withstand names that are
+/// made to meet: those in the buckets are a table's own.
+fn bucket(name: &str, buckets: usize) -> usize {
+    const SPREAD: u64 = 0x517c_c1b7_2722_0a95;
+    /// Makes letters small; of other characters some fall together, which costs a comparison.
+    const SMALL: u64 = 0x2020_2020_2020_2020;
+    let mut words = name.as_bytes().chunks_exact(8);
+    let mut hash = name.len() as u64;
+    let mut add = |word: u64| hash = (hash.rotate_left(5) ^ (word | SMALL)).wrapping_mul(SPREAD);
+    for word in &mut words {
+        add(word.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)));
+    }
+    add(words.remainder().iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)));
+    // The high bits are the ones that all of a word has gone into.
+    usize::try_from(hash >> 32).unwrap_or_default() & buckets.wrapping_sub(1)
 }
