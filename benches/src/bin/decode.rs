@@ -181,7 +181,8 @@ fn peer_schema() -> SchemaRef {
         text("status"),
         Field::new("order_revenue", DataType::Decimal128(18, 2), true),
         Field::new("discount", DataType::Int64, true),
-        Field::new("order_datetime", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), true),
+        // Of UTC by its offset: by its name arrow knows it only where other crates of the build make it.
+        Field::new("order_datetime", DataType::Timestamp(TimeUnit::Microsecond, Some("+00:00".into())), true),
         Field::new("customer", customer, true),
         Field::new("items", DataType::List(Arc::new(Field::new("item", item, true))), true),
         text("note"),
