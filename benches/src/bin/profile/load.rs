@@ -1,12 +1,13 @@
 //! Loads: requests at a rate, or as fast as they are answered.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+
+/// No answer to what is asked here is longer.
+const LONGEST_ANSWER: usize = 1 << 16;
 
 /// What was measured.
 #[derive(Debug, Clone, Copy)]
@@ -28,42 +29,39 @@ impl Measured {
 }
 
 /// Sends requests over so many connections, at a rate a second in all or as fast as they are answered, and says how long each took in
-/// milliseconds, from when it was due.
+/// milliseconds, from when it was due. A thread a connection, as the peer is asked, for a timer of an event loop wakes up to 1 ms late.
 pub(crate) fn http_load(
     address: SocketAddr,
-    requests: &Arc<Vec<Vec<u8>>>,
+    requests: &[Vec<u8>],
     connections: usize,
     rate: Option<u32>,
     lasts: Duration,
 ) -> anyhow::Result<Vec<f64>> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let mut workers = Vec::new();
-        for worker in 0..connections {
-            let requests = Arc::clone(requests);
-            workers.push(tokio::spawn(connection(address, requests, worker, connections, rate, lasts)));
-        }
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..connections)
+            .map(|worker| scope.spawn(move || connection(address, requests, worker, connections, rate, lasts)))
+            .collect();
         let mut latencies = Vec::new();
         for worker in workers {
-            latencies.extend(worker.await??);
+            latencies.extend(worker.join().map_err(|_| anyhow::anyhow!("a connection's thread panicked"))??);
         }
         Ok(latencies)
     })
 }
 
-async fn connection(
+fn connection(
     address: SocketAddr,
-    requests: Arc<Vec<Vec<u8>>>,
+    requests: &[Vec<u8>],
     worker: usize,
     workers: usize,
     rate: Option<u32>,
     lasts: Duration,
 ) -> anyhow::Result<Vec<f64>> {
-    let mut stream = TcpStream::connect(address).await?;
+    let mut stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;
     let started = Instant::now();
     let pace = rate.map(|rate| Duration::from_secs(1) / rate);
-    let (mut latencies, mut buffer) = (Vec::new(), Vec::new());
+    let (mut latencies, mut buffer) = (Vec::new(), vec![0; LONGEST_ANSWER]);
     for (count, number) in (worker..).step_by(workers).enumerate() {
         let due = match pace {
             Some(pace) => started + pace * u32::try_from(count * workers + worker)?,
@@ -72,28 +70,27 @@ async fn connection(
         if due.duration_since(started) >= lasts {
             break;
         }
-        tokio::time::sleep_until(due.into()).await;
+        std::thread::park_timeout(due.saturating_duration_since(Instant::now()));
         let request = requests.get(number % requests.len()).context("there are requests")?;
-        stream.write_all(request).await?;
-        read_answer(&mut stream, &mut buffer).await?;
+        stream.write_all(request)?;
+        read_answer(&mut stream, &mut buffer)?;
         latencies.push(due.elapsed().as_secs_f64() * 1e3);
     }
     Ok(latencies)
 }
 
 /// Reads one answer, which must be a 200 with a length.
-async fn read_answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> anyhow::Result<()> {
-    buffer.clear();
-    let mut wanted = None;
-    loop {
-        if wanted.is_some_and(|wanted| buffer.len() >= wanted) {
-            return Ok(());
-        }
-        ensure!(stream.read_buf(buffer).await? > 0, "the server closed the connection");
+fn read_answer(stream: &mut TcpStream, buffer: &mut [u8]) -> anyhow::Result<()> {
+    let (mut filled, mut wanted) = (0, None);
+    while wanted.is_none_or(|wanted| filled < wanted) {
+        let count = stream.read(buffer.get_mut(filled..).unwrap_or_default())?;
+        ensure!(count > 0, "the server closed the connection, or answers more than {LONGEST_ANSWER} bytes");
+        filled += count;
         if wanted.is_none() {
-            wanted = length(buffer)?;
+            wanted = length(buffer.get(..filled).unwrap_or_default())?;
         }
     }
+    Ok(())
 }
 
 /// The bytes of the whole answer, once its head is there.

@@ -89,8 +89,10 @@ impl Postgres {
         }
         copy.finish()?;
         client.batch_execute(
-            "ALTER TABLE profile ADD PRIMARY KEY (id); CREATE INDEX ON profile (household, city, tier); VACUUM ANALYZE profile",
+            "ALTER TABLE profile ADD PRIMARY KEY (id); CREATE INDEX ON profile (household, city, tier)",
         )?;
+        // By itself: several statements at once are one transaction, in which it is refused.
+        client.batch_execute("VACUUM ANALYZE profile")?;
         Ok(())
     }
 
