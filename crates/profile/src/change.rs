@@ -9,8 +9,9 @@ use crate::content::Content;
 use crate::entry::Entry;
 use crate::keys::{Places, Posting};
 
-/// Most changes written at once.
-const CHUNK_CHANGES: usize = 10_000;
+/// Most changes written at once: with three filters each, a full transaction of the embedded store, whose pages are written the fewer times
+/// the more of what lies on them comes together.
+const CHUNK_CHANGES: usize = 20_000;
 /// About the most bytes of attributes written at once.
 const CHUNK_BYTES: usize = 16 << 20;
 

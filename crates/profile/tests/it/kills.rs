@@ -165,8 +165,8 @@ async fn a_refresh_killed_at_any_write_is_mended_by_the_next(
     }
 }
 
-/// More than two chunks of 10,000 changes.
-const MANY: u32 = 22_000;
+/// More than two chunks of 20,000 changes.
+const MANY: u32 = 42_000;
 
 /// Many profiles, without filters.
 fn many(version: impl Fn(u32) -> u32) -> Vec<ProfileRow> {
@@ -181,13 +181,13 @@ async fn what_was_whole_when_a_long_refresh_was_killed_is_not_done_again() {
         let memory = Memory::with_seed(seed.wrapping_add(number));
         try_refresh(&memory, &no_filters, many(|_| 1), at(0)).await.unwrap();
         // The state when the refresh begins; an entry, a head and then the state for each chunk; and half of the next one.
-        memory.die_after(1 + chunks * 20_001 + 3_000);
+        memory.die_after(1 + chunks * 40_001 + 3_000);
         try_refresh(&memory, &no_filters, many(|_| 2), at(1)).await.unwrap_err();
         memory.revive();
         // Every third profile goes back to what it was.
         let version = |number: u32| if number.is_multiple_of(3) { 1 } else { 2 };
         let report = try_refresh(&memory, &no_filters, many(version), at(2)).await.unwrap();
-        let whole = (0..10_000 * u32::try_from(chunks).unwrap()).filter(|number| !number.is_multiple_of(3)).count();
+        let whole = (0..20_000 * u32::try_from(chunks).unwrap()).filter(|number| !number.is_multiple_of(3)).count();
         assert!(report.unchanged >= whole as u64, "{} are unchanged, not {whole}", report.unchanged);
         let expected = Memory::default();
         try_refresh(&expected, &no_filters, many(version), at(0)).await.unwrap();
