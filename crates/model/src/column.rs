@@ -20,12 +20,14 @@ pub mod system {
     pub const PARTITION: &str = "_partition";
     /// Its offset there.
     pub const OFFSET: &str = "_offset";
+    /// In a table that merges by patch: the orders of the fields that are not of the row's own record.
+    pub const FIELD_ORDERS: &str = "_field_orders";
 }
 
 /// The columns of ours that queries show.
 pub const SYSTEM_COLUMNS: [&str; 3] = [system::RECEIVED_AT, system::WRITTEN_AT, system::REQUEST_ID];
 /// The columns of ours that no query shows: lineage, and the order of records.
-pub const INTERNAL_COLUMNS: [&str; 2] = [system::PARTITION, system::OFFSET];
+pub const INTERNAL_COLUMNS: [&str; 3] = [system::PARTITION, system::OFFSET, system::FIELD_ORDERS];
 /// Most digits of a decimal: what 128 bits hold.
 pub const MAX_DECIMAL_PRECISION: u8 = 38;
 

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use datafusion::error::DataFusionError;
 use deltalake_core::DeltaTableError;
 use deltalake_core::kernel::transaction::TransactionError;
 
@@ -115,6 +116,25 @@ impl TableError {
             | DeltaTableError::NoSchema => Self::Corrupt { context, source: error.into() },
             other => Self::Engine { context, source: other.into() },
         }
+    }
+
+    /// Sorts an error of the object store about a file that the log names: if it is missing, the table is damaged, or the version
+    /// is older than what was kept.
+    pub(crate) fn of_named_file(context: impl Into<String>, error: object_store::Error) -> Self {
+        match error {
+            object_store::Error::NotFound { .. } => Self::Corrupt { context: context.into(), source: error.into() },
+            other => Self::from_files(context, other),
+        }
+    }
+
+    /// Sorts an error of a query over a table's own files by its meaning.
+    pub(crate) fn from_query(context: impl Into<String>, error: DataFusionError) -> Self {
+        Self::from_delta(context, DeltaTableError::from(error))
+    }
+
+    /// What arrow could not do with rows of a table.
+    pub(crate) fn of_rows(context: impl Into<String>, error: impl Into<Source>) -> Self {
+        Self::Engine { context: context.into(), source: error.into() }
     }
 
     /// Sorts an error of the object store by its meaning.

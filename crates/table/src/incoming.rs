@@ -1,11 +1,13 @@
 //! What of a delivery is not yet in the table.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, new_null_array};
-use arrow::compute::concat_batches;
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, new_null_array};
+use arrow::buffer::BooleanBuffer;
+use arrow::compute::{concat, concat_batches};
 use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
 use deltalake_core::kernel::Transaction;
 use freshet_model::system;
 
@@ -23,6 +25,10 @@ pub struct Slice {
     pub rows: RecordBatch,
     /// The offset of each row, never falling, within `offsets`. Rows of one offset are in the order of their record.
     pub row_offsets: Vec<u64>,
+    /// Rows (true) that delete their key. None: no row does.
+    pub deletes: Option<BooleanArray>,
+    /// By the name of a column, rows (true) whose record lacked the field. Only for tables that merge by patch.
+    pub absent: BTreeMap<String, BooleanArray>,
 }
 
 /// The rows that a commit adds, and what it says of them.
@@ -30,6 +36,10 @@ pub struct Slice {
 pub(crate) struct Fresh {
     /// By partition, then offset, then place in the slice; at least the columns of the table, in its order.
     pub(crate) rows: RecordBatch,
+    /// Rows that delete their key.
+    pub(crate) deletes: BooleanArray,
+    /// By column, rows whose record lacked the field.
+    pub(crate) absent: BTreeMap<String, BooleanArray>,
     /// One action for each partition that moves on.
     pub(crate) transactions: Vec<Transaction>,
 }
@@ -46,9 +56,15 @@ pub(crate) fn conformed(path: &str, schema: &SchemaRef, slices: &[Slice]) -> Res
 }
 
 fn conform(schema: &SchemaRef, slice: &Slice) -> Result<Slice, String> {
-    let Slice { partition, offsets, rows, row_offsets } = slice;
+    let Slice { offsets, rows, row_offsets, deletes, absent, .. } = slice;
     if row_offsets.len() != rows.num_rows() {
         return Err(format!("{} rows came with {} offsets", rows.num_rows(), row_offsets.len()));
+    }
+    if deletes.iter().chain(absent.values()).any(|marks| marks.len() != rows.num_rows() || marks.null_count() > 0) {
+        return Err("a row is not marked as deleting or lacking, or not".to_owned());
+    }
+    if let Some(stranger) = absent.keys().find(|name| schema.column_with_name(name).is_none()) {
+        return Err(format!("rows lack a column {stranger} that the table has not"));
     }
     if !row_offsets.is_sorted() {
         return Err("the offsets of the rows fall".to_owned());
@@ -87,7 +103,7 @@ fn conform(schema: &SchemaRef, slice: &Slice) -> Result<Slice, String> {
         columns.push(column);
     }
     let rows = RecordBatch::try_new(schema.clone(), columns).map_err(|error| error.to_string())?;
-    Ok(Slice { partition: *partition, offsets: offsets.clone(), rows, row_offsets: row_offsets.clone() })
+    Ok(Slice { rows, offsets: offsets.clone(), row_offsets: row_offsets.clone(), ..slice.clone() })
 }
 
 /// What of the slices (sorted by partition and offset) is not yet in; none: nothing of it has to be written.
@@ -96,8 +112,11 @@ pub(crate) fn fresh(
     topic: &str,
     slices: &[Slice],
     transactions: &Transactions,
-) -> Result<Option<Fresh>, arrow::error::ArrowError> {
+) -> Result<Option<Fresh>, ArrowError> {
     let mut batches = Vec::new();
+    let mut deletes = Vec::new();
+    let mut absent: BTreeMap<String, Vec<BooleanArray>> =
+        slices.iter().flat_map(|slice| slice.absent.keys()).map(|name| (name.clone(), Vec::new())).collect();
     let mut moved = Vec::new();
     let mut worth_a_commit = false;
     for of_partition in slices.chunk_by(|left, right| left.partition == right.partition) {
@@ -106,7 +125,12 @@ pub(crate) fn fresh(
         let mut next = committed;
         for slice in of_partition {
             let first_new = slice.row_offsets.partition_point(|offset| *offset < next);
-            batches.push(slice.rows.slice(first_new, slice.rows.num_rows() - first_new));
+            let count = slice.rows.num_rows() - first_new;
+            batches.push(slice.rows.slice(first_new, count));
+            deletes.push(marks(slice.deletes.as_ref(), first_new, count));
+            for (name, marked) in &mut absent {
+                marked.push(marks(slice.absent.get(name), first_new, count));
+            }
             // A slice without rows is not worth a commit: whoever delivers it keeps account of it.
             worth_a_commit |= slice.offsets.end > next && slice.rows.num_rows() > 0;
             next = next.max(slice.offsets.end);
@@ -120,14 +144,32 @@ pub(crate) fn fresh(
     if !worth_a_commit {
         return Ok(None);
     }
-    Ok(Some(Fresh { rows: concat_batches(schema, &batches)?, transactions: moved }))
+    Ok(Some(Fresh {
+        rows: concat_batches(schema, &batches)?,
+        deletes: concat_marks(&deletes)?,
+        absent: absent
+            .into_iter()
+            .map(|(name, marked)| Ok((name, concat_marks(&marked)?)))
+            .collect::<Result<_, ArrowError>>()?,
+        transactions: moved,
+    }))
+}
+
+/// The marks of some of a slice's rows; without any, none is marked.
+fn marks(marks: Option<&BooleanArray>, first: usize, count: usize) -> BooleanArray {
+    marks.map_or_else(|| BooleanArray::new(BooleanBuffer::new_unset(count), None), |marks| marks.slice(first, count))
+}
+
+fn concat_marks(marks: &[BooleanArray]) -> Result<BooleanArray, ArrowError> {
+    let marks: Vec<&dyn Array> = marks.iter().map(|marks| marks as &dyn Array).collect();
+    Ok(concat(&marks)?.as_boolean().clone())
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{AsArray, Int64Array};
+    use arrow::array::Int64Array;
     use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 
     use super::*;
@@ -140,7 +182,7 @@ mod tests {
         let row_offsets: Vec<u64> = offsets.clone().collect();
         let column = Int64Array::from_iter_values(offsets.clone().map(|offset| i64::try_from(offset).unwrap()));
         let rows = RecordBatch::try_new(schema(), vec![Arc::new(column)]).unwrap();
-        Slice { partition, offsets, rows, row_offsets }
+        Slice { partition, offsets, rows, row_offsets, deletes: None, absent: BTreeMap::new() }
     }
 
     /// Offsets of the rows taken, and what the commit says of its partitions.
@@ -175,7 +217,7 @@ mod tests {
 
     #[test]
     fn a_slice_without_rows_moves_on_only_with_others() {
-        let empty = || Slice { offsets: 5..9, row_offsets: Vec::new(), rows: slice(0, 0..0).rows, partition: 0 };
+        let empty = || Slice { offsets: 5..9, ..slice(0, 0..0) };
         assert_eq!(fresh_offsets(&[empty()], &[]), None);
         let (_, said) = fresh_offsets(&[empty(), slice(1, 0..1)], &[]).unwrap();
         assert_eq!(said.first(), Some(&("freshet:t:0".to_owned(), 9)));

@@ -24,26 +24,44 @@
 //!
 //! A commit that fails in a way that leaves open whether it took place is never simply repeated: the log is read back first.
 
+mod batch;
 mod commit;
-mod compact;
+mod data_file;
+mod deletion;
 mod error;
+mod file;
 mod foreign;
 mod incoming;
+mod index;
+mod key;
 mod listing;
 mod log;
+mod maintain;
+mod order;
+mod parquet_file;
+mod patch;
 mod paths;
+mod plan;
+mod protocol;
+mod provider;
 mod replace;
+mod rows;
+mod search;
 mod snapshot;
 mod spec;
+mod statistics;
 mod table;
 mod tables;
-mod winners;
+mod upsert;
+mod wanted;
 
 pub use error::TableError;
 pub use foreign::ForeignTable;
 pub use incoming::Slice;
+pub use index::IndexSettings;
+pub use maintain::{Compacted, Maintenance, MaintenanceReport, Vacuumed};
 pub use paths::{failed_table_path, made_table_path, table_path};
 pub use replace::{ReplaceError, Replacement};
-pub use spec::{TableKind, TableSpec};
+pub use spec::{Merge, TableKind, TableSpec};
 pub use table::{Table, TableDetails, WriteOutcome};
 pub use tables::Tables;

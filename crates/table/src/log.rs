@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::Int64Type;
 use bytes::Bytes;
-use deltalake_core::kernel::Transaction;
+use deltalake_core::kernel::{Add, Metadata, Protocol, Remove, Transaction};
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
@@ -19,7 +19,7 @@ use serde::Deserialize;
 use crate::TableError;
 
 /// The folder of the log in a table.
-const LOG_FOLDER: &str = "_delta_log";
+pub(crate) const LOG_FOLDER: &str = "_delta_log";
 /// The field of a commit's `commitInfo` that holds the identity of the attempt that made it.
 pub(crate) const COMMIT_ID: &str = "freshetCommit";
 /// Log entries read at a time when a table is opened.
@@ -165,15 +165,23 @@ fn checkpoint_part(name: &str) -> Option<(u64, usize)> {
     Some((version, parts))
 }
 
-/// What one commit says of who made it.
+/// What one commit says.
 #[derive(Debug, Default)]
 pub(crate) struct Commit {
     /// The attempt that made it, if it was one of ours.
     pub(crate) id: Option<String>,
-    /// Rows that a merge inserted or updated.
-    pub(crate) rows_merged: Option<usize>,
+    /// When it was made, in milliseconds.
+    pub(crate) made_at: Option<i64>,
     /// Its `txn` actions.
     pub(crate) transactions: Vec<Transaction>,
+    /// Files that the version has and the one before had not, or had with another deletion vector.
+    pub(crate) added: Vec<Add>,
+    /// Files that the version before had.
+    pub(crate) removed: Vec<Remove>,
+    /// The table's columns and properties, where they changed.
+    pub(crate) metadata: Option<Metadata>,
+    /// What it takes to read and write the table, where that changed.
+    pub(crate) protocol: Option<Protocol>,
 }
 
 #[derive(Deserialize)]
@@ -181,27 +189,29 @@ pub(crate) struct Commit {
 struct LogLine {
     txn: Option<Transaction>,
     commit_info: Option<CommitInfo>,
+    add: Option<Add>,
+    remove: Option<Remove>,
+    meta_data: Option<Metadata>,
+    protocol: Option<Protocol>,
 }
 
 #[derive(Deserialize)]
 struct CommitInfo {
     #[serde(rename = "freshetCommit")]
     id: Option<String>,
-    #[serde(rename = "operationMetrics")]
-    metrics: Option<OperationMetrics>,
+    timestamp: Option<i64>,
 }
 
-#[derive(Deserialize)]
-struct OperationMetrics {
-    num_target_rows_inserted: Option<usize>,
-    num_target_rows_updated: Option<usize>,
+/// Where the entry of a version lies in a table.
+pub(crate) fn entry_path(version: u64) -> Path {
+    Path::from_iter([LOG_FOLDER, &format!("{version:0VERSION_DIGITS$}.json")])
 }
 
 impl Commit {
     /// Reads the commit that made a version; none: there is no such version.
     pub(crate) async fn read(files: &dyn ObjectStore, path: &str, version: u64) -> Result<Option<Self>, TableError> {
         let context = || format!("reading version {version} of table {path}");
-        let entry = Path::from_iter([LOG_FOLDER, &format!("{version:0VERSION_DIGITS$}.json")]);
+        let entry = entry_path(version);
         let bytes = match async { files.get(&entry).await?.bytes().await }.await {
             Ok(bytes) => bytes,
             Err(object_store::Error::NotFound { .. }) => return Ok(None),
@@ -211,32 +221,18 @@ impl Commit {
         parsed.map(Some).map_err(|source| TableError::Corrupt { context: context(), source: source.into() })
     }
 
-    /// Looks for a commit of ours in the versions from `first` on.
-    pub(crate) async fn look_for(
-        files: &dyn ObjectStore,
-        path: &str,
-        commit_id: &str,
-        first: u64,
-    ) -> Result<Option<(u64, Self)>, TableError> {
-        let mut version = first;
-        while let Some(commit) = Self::read(files, path, version).await? {
-            if commit.id.as_deref() == Some(commit_id) {
-                return Ok(Some((version, commit)));
-            }
-            version += 1;
-        }
-        Ok(None)
-    }
-
-    fn parse(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, serde_json::Error> {
         let mut commit = Self::default();
         for line in serde_json::Deserializer::from_slice(bytes).into_iter::<LogLine>() {
-            let LogLine { txn, commit_info } = line?;
+            let LogLine { txn, commit_info, add, remove, meta_data, protocol } = line?;
             commit.transactions.extend(txn);
-            if let Some(CommitInfo { id, metrics }) = commit_info {
+            commit.added.extend(add);
+            commit.removed.extend(remove);
+            commit.metadata = meta_data.or(commit.metadata);
+            commit.protocol = protocol.or(commit.protocol);
+            if let Some(CommitInfo { id, timestamp }) = commit_info {
                 commit.id = id;
-                commit.rows_merged = metrics
-                    .and_then(|metrics| Some(metrics.num_target_rows_inserted? + metrics.num_target_rows_updated?));
+                commit.made_at = timestamp;
             }
         }
         Ok(commit)
@@ -277,15 +273,19 @@ mod tests {
     }
 
     #[test]
-    fn a_commit_says_who_made_it() {
+    fn a_commit_says_who_made_it_and_what_it_changes() {
         let commit = Commit::parse(
-            br#"{"commitInfo":{"operation":"MERGE","freshetCommit":"a1","operationMetrics":{"num_target_rows_inserted":2,"num_target_rows_updated":3}}}
-{"add":{"path":"x.parquet","stats":"{}"}}
+            br#"{"commitInfo":{"operation":"MERGE","timestamp":7,"freshetCommit":"a1"}}
+{"add":{"path":"a%20b.parquet","partitionValues":{},"size":3,"modificationTime":1,"dataChange":true,"stats":"{}"}}
+{"remove":{"path":"x.parquet","dataChange":true}}
+{"checkpointMetadata":{"version":3}}
 {"txn":{"appId":"freshet:orders:3","version":42}}"#,
         );
         let commit = commit.unwrap();
         assert_eq!(commit.id.as_deref(), Some("a1"));
-        assert_eq!(commit.rows_merged, Some(5));
+        assert_eq!(commit.made_at, Some(7));
+        assert_eq!(commit.added[0].path, "a b.parquet");
+        assert_eq!(commit.removed[0].path, "x.parquet");
         assert_eq!(commit.transactions, [Transaction::new("freshet:orders:3", 42)]);
     }
 }

@@ -4,42 +4,30 @@
 //! the old content or all of the new. Killed before that commit, the old content stays, and the new files are nobody's; they are
 //! removed once they are too old to belong to a writer that still works.
 
-use std::collections::HashSet;
-use std::num::NonZeroU64;
 use std::pin::pin;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use delta_kernel::table_properties::DataSkippingNumIndexedCols;
-use deltalake_core::DeltaTableError;
-use deltalake_core::datafile::writer::{DeltaWriter, WriterConfig};
-use deltalake_core::kernel::transaction::CommitBuilder;
-use deltalake_core::kernel::{Action, Add, MetadataExt as _, StructField, StructType};
-use deltalake_core::operations::create::CreateBuilder;
-use deltalake_core::protocol::{DeltaOperation, SaveMode};
-use futures::{Stream, StreamExt, TryStreamExt};
+use deltalake_core::kernel::{Add, MetadataExt as _, StructField, StructType};
+use futures::{Stream, StreamExt};
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt as _};
 use tracing::warn;
-use uuid::Uuid;
 
-use crate::commit::{properties, writer_properties};
-use crate::log::Commit;
+use crate::commit::{Attempt, Attempts, Change};
+use crate::data_file::{FileWriter, writer_properties};
+use crate::maintain::{remove, vacuum};
+use crate::protocol::protocol_of;
 use crate::snapshot::Snapshot;
 use crate::spec::delta_fields;
-use crate::table::wait_for_next_attempt;
+use crate::table::{MAX_ATTEMPTS, wait};
+use crate::tables::created;
 use crate::{TableError, TableKind, Tables};
 
-/// About the size of a data file, in bytes.
-const FILE_BYTES: NonZeroU64 = NonZeroU64::MIN.saturating_add((64 << 20) - 1);
-/// Columns of which files keep the least and greatest value, as Delta's default is.
-const COLUMNS_WITH_STATISTICS: u64 = 32;
+/// Bytes of rows in memory that make a data file: about 64 MB of it.
+const FILE_BYTES: usize = 256 << 20;
 /// How long the files of content that was replaced stay for readers of it: no query lasts as long.
 const REPLACED_FILES_STAY: Duration = Duration::from_hours(1);
-/// How long files stay that no version names: they may be those of a writer that has not committed yet.
-const STRAY_FILES_STAY: Duration = Duration::from_hours(24);
-
 /// What came of replacing a table's content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Replacement {
@@ -82,20 +70,23 @@ impl Tables {
             table.newest().await?.check_is_replaced(path)?;
         }
         let files = self.log_store(path)?.object_store(None);
-        let mut writing = Writing::new(path, files.clone(), schema);
+        let properties = writer_properties(&schema, &[], 0, 0);
+        let mut writing = FileWriter::new(path, files.clone(), schema, properties, Some(FILE_BYTES));
+        let mut count = 0;
         let mut rows = pin!(rows);
         let outcome = loop {
             match rows.next().await {
                 None => break Ok(()),
                 Some(Err(error)) => break Err(ReplaceError::Rows(error)),
                 Some(Ok(batch)) => {
+                    count += batch.num_rows() as u64;
                     if let Err(error) = writing.write(&batch).await {
                         break Err(error.into());
                     }
                 }
             }
         };
-        let (added, count) = writing.close().await?;
+        let added = writing.close().await?;
         let names: Vec<Path> = added.iter().map(|file| Path::from(file.path.as_str())).collect();
         let bytes = added.iter().map(|file| u64::try_from(file.size).unwrap_or(0)).sum();
         let committed = match outcome {
@@ -128,98 +119,56 @@ impl Tables {
         columns: Vec<StructField>,
         added: Vec<Add>,
     ) -> Result<u64, TableError> {
-        let mut attempts = 0;
+        let mut attempts = Attempts::default();
         loop {
-            attempts += 1;
-            let commit_id = Uuid::new_v4().to_string();
             let table = self.open(path).await?;
-            let base = match &table {
-                Some(table) => Some(table.newest().await?),
-                None => None,
-            };
-            let made = match &base {
-                Some(base) => {
+            let (change, next) = match &table {
+                Some(table) => {
+                    let base = table.newest().await?;
                     base.check_is_replaced(path)?;
-                    replace(base, &columns, added.clone(), &commit_id).await
+                    (replacing(path, &base, &columns, added.clone())?, base.version() + 1)
                 }
-                None => self.make(path, &columns, added.clone(), &commit_id).await,
+                None => (Change { added: added.clone(), ..created(path, &columns, &TableKind::Replaced)? }, 0),
             };
-            let Err(failure) = made else {
-                return Ok(base.map_or(0, |base| base.version() + 1));
-            };
-            let next = base.as_ref().map_or(0, |base| base.version() + 1);
-            if let Some((version, _)) =
-                Commit::look_for(&self.log_store(path)?.object_store(None), path, &commit_id, next).await?
-            {
-                warn!(table = path, version, error = %failure, "a commit took place although its answer says otherwise");
-                return Ok(version);
+            let files = self.log_store(path)?.object_store(None);
+            let id = attempts.next();
+            match attempts.make(&*files, path, next, &change, &id).await? {
+                Attempt::Made { version, .. } => return Ok(version),
+                Attempt::Taken if attempts.count() >= MAX_ATTEMPTS => {
+                    return Err(TableError::Conflict { path: path.to_owned(), attempts: attempts.count() });
+                }
+                Attempt::Failed(error) if attempts.count() >= MAX_ATTEMPTS => {
+                    return Err(TableError::from_files(format!("committing: table {path}"), error));
+                }
+                Attempt::Taken | Attempt::Failed(_) => wait(attempts.count()).await,
             }
-            // Whoever was first to make it, the next round replaces what is in it.
-            if base.is_none() && self.open(path).await?.is_some() {
-                continue;
-            }
-            wait_for_next_attempt(path, attempts, failure).await?;
         }
-    }
-
-    /// Makes the table, with its content in its first version.
-    async fn make(
-        &self,
-        path: &str,
-        columns: &[StructField],
-        added: Vec<Add>,
-        commit_id: &str,
-    ) -> Result<(), DeltaTableError> {
-        let log_store = self.log_store(path).map_err(|error| DeltaTableError::GenericError { source: error.into() })?;
-        let made = CreateBuilder::new()
-            .with_log_store(log_store)
-            .with_columns(columns.to_vec())
-            .with_configuration(TableKind::Replaced.properties())
-            .with_raise_if_key_not_exists(false)
-            .with_save_mode(SaveMode::ErrorIfExists)
-            .with_actions(added.into_iter().map(Action::Add))
-            .with_commit_properties(properties(Vec::new(), commit_id))
-            .await;
-        made.map(drop)
     }
 
     /// Removes the files of content that was replaced long ago, and those that were never committed.
     async fn remove_replaced(&self, path: &str) -> Result<(), TableError> {
         let Some(table) = self.open(path).await? else { return Ok(()) };
-        let base = table.newest().await?;
-        let log_store = base.table().log_store();
-        let of_delta = |error| TableError::from_delta(format!("listing the files of table {path}"), error);
-        let mut live: HashSet<String> = HashSet::new();
-        for file in base.state().snapshot().try_log_data().map_err(of_delta)?.iter() {
-            live.insert(file.path().to_string());
-        }
-        let replaced_since = milliseconds_before(REPLACED_FILES_STAY);
-        let mut replaced = HashSet::new();
-        let mut tombstones = base.state().all_tombstones(&*log_store);
-        while let Some(tombstone) = tombstones.try_next().await.map_err(of_delta)? {
-            if tombstone.deletion_timestamp().is_some_and(|at| at >= replaced_since) {
-                live.insert(tombstone.path().to_string());
-            } else {
-                replaced.insert(tombstone.path().to_string());
-            }
-        }
-        drop(tombstones);
-        let files = log_store.object_store(None);
-        let strays_since = milliseconds_before(STRAY_FILES_STAY);
-        let mut gone = Vec::new();
-        // Data files lie at the root, the log in a folder.
-        let listed = files.list_with_delimiter(None).await;
-        let of_files = |source| TableError::from_files(format!("listing the files of table {path}"), source);
-        for object in listed.map_err(of_files)?.objects {
-            let name = object.location.to_string();
-            let is_stray = object.last_modified.timestamp_millis() < strays_since;
-            if !live.contains(&name) && (replaced.contains(&name) || is_stray) {
-                gone.push(object.location);
-            }
-        }
-        remove(&*files, gone).await;
-        Ok(())
+        let snapshot = table.newest().await?;
+        vacuum(&table.place(), &snapshot, REPLACED_FILES_STAY).await.map(drop)
     }
+}
+
+/// Puts files in the place of all those of a version.
+fn replacing(path: &str, base: &Snapshot, columns: &[StructField], added: Vec<Add>) -> Result<Change, TableError> {
+    let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
+        TableError::of_rows(format!("replacing the rows of table {path}"), error)
+    };
+    let wanted = StructType::try_new(columns.to_vec()).map_err(|error| failed(error.into()))?;
+    let there = base.metadata().parse_schema().map_err(|error| failed(error.into()))?;
+    let mut change = Change { operation: "WRITE", added, ..Change::default() };
+    if there != wanted {
+        let metadata = base.metadata().clone().with_schema(&wanted).map_err(|error| failed(error.into()))?;
+        let protocol = protocol_of(&wanted, &TableKind::Replaced).map_err(|error| failed(error.into()))?;
+        change.metadata = Some(metadata);
+        change.protocol = (protocol.min_reader_version() > base.protocol().min_reader_version()).then_some(protocol);
+    }
+    change.removed = base.files().map(|file| file.removed(true)).collect();
+    Ok(change)
 }
 
 impl Snapshot {
@@ -230,81 +179,4 @@ impl Snapshot {
             _ => Err(TableError::NotOurs { path: path.to_owned() }),
         }
     }
-}
-
-/// The new content on its way to files.
-struct Writing<'a> {
-    path: &'a str,
-    schema: SchemaRef,
-    writer: DeltaWriter,
-    rows: u64,
-}
-
-impl<'a> Writing<'a> {
-    fn new(path: &'a str, files: std::sync::Arc<dyn ObjectStore>, schema: SchemaRef) -> Self {
-        let statistics = DataSkippingNumIndexedCols::NumColumns(COLUMNS_WITH_STATISTICS);
-        let properties = Some(writer_properties());
-        let config =
-            WriterConfig::new(schema.clone(), Vec::new(), properties, Some(FILE_BYTES), None, statistics, None);
-        Self { path, schema, writer: DeltaWriter::new(files, config), rows: 0 }
-    }
-
-    async fn write(&mut self, batch: &RecordBatch) -> Result<(), TableError> {
-        // The same columns under the schema's own fields, which carry its metadata.
-        let batch = RecordBatch::try_new(self.schema.clone(), batch.columns().to_vec())
-            .map_err(|error| self.failed(DeltaTableError::from(error)))?;
-        self.rows += batch.num_rows() as u64;
-        let written = self.writer.write(&batch).await;
-        written.map_err(|error| self.failed(error))
-    }
-
-    async fn close(self) -> Result<(Vec<Add>, u64), TableError> {
-        let path = self.path;
-        let added = self.writer.close().await;
-        Ok((added.map_err(|error| failed(path, error))?, self.rows))
-    }
-
-    fn failed(&self, error: DeltaTableError) -> TableError {
-        failed(self.path, error)
-    }
-}
-
-fn failed(path: &str, error: DeltaTableError) -> TableError {
-    TableError::from_delta(format!("writing rows of table {path}"), error)
-}
-
-/// Replaces the content of a version in the next one.
-async fn replace(
-    base: &Snapshot,
-    columns: &[StructField],
-    added: Vec<Add>,
-    commit_id: &str,
-) -> Result<(), DeltaTableError> {
-    let mut actions = Vec::new();
-    let wanted = StructType::try_new(columns.to_vec())?;
-    if *base.state().schema() != wanted {
-        actions.push(Action::Metadata(base.state().metadata().clone().with_schema(&wanted)?));
-    }
-    actions.extend(base.state().snapshot().try_log_data()?.iter().map(|file| Action::Remove(file.remove_action(true))));
-    actions.extend(added.into_iter().map(Action::Add));
-    let operation = DeltaOperation::Write { mode: SaveMode::Overwrite, partition_by: None, predicate: None };
-    CommitBuilder::from(properties(Vec::new(), commit_id))
-        .with_actions(actions)
-        .build(Some(base.state()), base.table().log_store(), operation)
-        .await?;
-    Ok(())
-}
-
-/// Removes files; those that can't be are left.
-async fn remove(files: &dyn ObjectStore, names: Vec<Path>) {
-    for name in names {
-        if let Err(error) = files.delete(&name).await {
-            warn!(file = %name, error = &error as &dyn std::error::Error, "a file that nobody needs was not removed");
-        }
-    }
-}
-
-fn milliseconds_before(duration: Duration) -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().saturating_sub(duration);
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use deltalake_core::kernel::engine::arrow_conversion::TryIntoKernel;
-use deltalake_core::kernel::{StructField, StructType};
+use deltalake_core::kernel::{DataType, StructField, StructType};
 use freshet_model::system;
 
 use crate::TableError;
@@ -13,8 +13,12 @@ use crate::TableError;
 const MODE_PROPERTY: &str = "freshet.mode";
 const KEY_PROPERTY: &str = "freshet.key";
 const ORDER_PROPERTY: &str = "freshet.orderBy";
+const MERGE_PROPERTY: &str = "freshet.merge";
 /// Commits from checkpoint to checkpoint: opening a table reads at most so many entries of its log.
 const CHECKPOINT_INTERVAL: &str = "100";
+
+/// The property that lets rows be deleted without their file being written again.
+pub(crate) const DELETION_VECTORS: &str = "delta.enableDeletionVectors";
 
 /// What a table must be.
 #[derive(Debug, Clone)]
@@ -35,11 +39,31 @@ pub enum TableKind {
         key: Vec<String>,
         /// The column that says which record is newer, before `received_at`, `_partition` and `_offset`.
         order_by: Option<String>,
+        /// What the newest record does to the row of its key.
+        merge: Merge,
     },
     /// Every record once.
     Append,
     /// What [`Tables::replace`](crate::Tables::replace) put there last: no records.
     Replaced,
+}
+
+/// What an upsert goes by.
+#[derive(Debug, Clone)]
+pub(crate) struct UpsertKind {
+    pub(crate) key: Vec<String>,
+    pub(crate) order_by: Option<String>,
+    pub(crate) merge: Merge,
+}
+
+/// What a newer record of a key does to the row that is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Merge {
+    /// It takes its place.
+    #[default]
+    Replace,
+    /// Fields that it lacks stay as they are. Each field keeps an order of its own.
+    Patch,
 }
 
 impl TableKind {
@@ -50,25 +74,34 @@ impl TableKind {
             "replaced" => Some(Self::Replaced),
             "upsert" => {
                 let key = properties.get(KEY_PROPERTY)?.split(',').map(str::to_owned).collect();
-                Some(Self::Upsert { key, order_by: properties.get(ORDER_PROPERTY).cloned() })
+                let merge = match properties.get(MERGE_PROPERTY).map(String::as_str) {
+                    None => Merge::Replace,
+                    Some("patch") => Merge::Patch,
+                    Some(_) => return None,
+                };
+                Some(Self::Upsert { key, order_by: properties.get(ORDER_PROPERTY).cloned(), merge })
             }
             _ => None,
         }
     }
 
     /// The properties of a new table of this kind. Names of columns hold no comma.
-    pub(crate) fn properties(&self) -> Vec<(String, Option<String>)> {
+    pub(crate) fn properties(&self) -> Vec<(&'static str, String)> {
         let mut properties = vec![("delta.checkpointInterval", CHECKPOINT_INTERVAL.to_owned())];
         match self {
             Self::Append => properties.push((MODE_PROPERTY, "append".to_owned())),
             Self::Replaced => properties.push((MODE_PROPERTY, "replaced".to_owned())),
-            Self::Upsert { key, order_by } => {
+            Self::Upsert { key, order_by, merge } => {
+                properties.push((DELETION_VECTORS, "true".to_owned()));
                 properties.push((MODE_PROPERTY, "upsert".to_owned()));
+                if *merge == Merge::Patch {
+                    properties.push((MERGE_PROPERTY, "patch".to_owned()));
+                }
                 properties.push((KEY_PROPERTY, key.join(",")));
                 properties.extend(order_by.iter().map(|order_by| (ORDER_PROPERTY, order_by.clone())));
             }
         }
-        properties.into_iter().map(|(name, value)| (name.to_owned(), Some(value))).collect()
+        properties
     }
 }
 
@@ -76,7 +109,7 @@ impl TableSpec {
     /// Refuses a spec whose key or order names no column.
     pub(crate) fn check(&self, path: &str) -> Result<(), TableError> {
         let mut needed: Vec<&str> = vec![system::RECEIVED_AT, system::PARTITION, system::OFFSET];
-        if let TableKind::Upsert { key, order_by } = &self.kind {
+        if let TableKind::Upsert { key, order_by, .. } = &self.kind {
             if key.is_empty() {
                 return Err(mismatch(path, "", "an upsert needs a key".to_owned()));
             }
@@ -90,9 +123,13 @@ impl TableSpec {
         })
     }
 
-    /// Its columns as Delta has them.
+    /// Its columns as Delta has them, with the one that is the engine's own.
     pub(crate) fn delta_fields(&self, path: &str) -> Result<Vec<StructField>, TableError> {
-        delta_fields(path, &self.schema)
+        let mut fields = delta_fields(path, &self.schema)?;
+        if matches!(self.kind, TableKind::Upsert { merge: Merge::Patch, .. }) {
+            fields.push(StructField::nullable(system::FIELD_ORDERS, DataType::STRING));
+        }
+        Ok(fields)
     }
 
     /// The columns that an existing table lacks, if nothing else differs. Columns that only the table has are fine: another
@@ -110,9 +147,10 @@ impl TableSpec {
         }
         let mut missing = Vec::new();
         let wanted_fields = self.delta_fields(path)?;
-        for (wanted, field) in wanted_fields.iter().zip(self.schema.fields()) {
+        for wanted in &wanted_fields {
+            let may_be_null = self.schema.field_with_name(wanted.name()).is_ok_and(Field::is_nullable);
             match table.field(wanted.name()) {
-                None if field.is_nullable() => missing.push(wanted.clone()),
+                None if may_be_null => missing.push(wanted.clone()),
                 None => {
                     let problem = format!(
                         "column {} is new and may not be null, which the rows that are there would be",

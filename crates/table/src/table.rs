@@ -1,32 +1,34 @@
 //! One table: writing to it, and reading what is in it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
-use datafusion::execution::SessionState;
-use deltalake_core::DeltaTableError;
 use deltalake_core::logstore::LogStoreRef;
-use deltalake_core::operations::optimize::Metrics;
-use deltalake_core::table::state::DeltaTableState;
+use deltalake_core::{DeltaTable, DeltaTableError};
 use jiff::Timestamp;
+use object_store::ObjectStore;
 use tokio::sync::Mutex;
-use tracing::{debug, info, warn};
-use uuid::Uuid;
+use tracing::{debug, warn};
 
-use crate::commit::{Committed, commit, strict_commit};
-use crate::compact::compact;
+use crate::batch::null_key;
+use crate::commit::{Attempt, Attempts, Change, as_commit, failed as commit_failed, strict_commit};
 use crate::error::is_conflict;
-use crate::incoming::{conformed, fresh};
-use crate::log::Commit;
+use crate::file::DataFile;
+use crate::incoming::{Fresh, conformed, fresh};
+use crate::index::{Budget, KeyIndex, Source};
+use crate::protocol::{check_writable, takes_deletion_vectors};
+use crate::provider::{Provider, Reading};
 use crate::snapshot::Snapshot;
+use crate::spec::{DELETION_VECTORS, UpsertKind};
+use crate::upsert::{NewFile, Place, Vectors};
 use crate::{Slice, TableError, TableKind, TableSpec};
 
 /// Attempts at one write. Against one other writer that never rests an attempt is lost about every other time; with so
 /// many, giving up means that something else is wrong, and the batch is better off in the queue.
-const MAX_ATTEMPTS: u32 = 32;
+pub(crate) const MAX_ATTEMPTS: u32 = 32;
 /// Longest wait before the second attempt; it doubles with each.
 const FIRST_WAIT: Duration = Duration::from_millis(10);
 /// Longest wait before any attempt: no longer than a commit takes, since who waits longer than the winner's next commit
@@ -35,10 +37,15 @@ const LONGEST_WAIT: Duration = Duration::from_millis(100);
 
 /// An open table, shared by its writer and its readers. One write runs at a time; readers don't wait for it.
 pub struct Table {
-    path: String,
-    session: SessionState,
+    pub(crate) path: String,
+    pub(crate) log_store: LogStoreRef,
+    pub(crate) files: Arc<dyn ObjectStore>,
+    /// What the scans of a process share.
+    reading: Arc<Reading>,
     /// The newest version that was seen.
     snapshot: Mutex<Snapshot>,
+    /// Where the rows of keys are.
+    pub(crate) index: Arc<KeyIndex>,
     /// Held by who writes: two writes of one process would only race each other.
     turn: Mutex<()>,
 }
@@ -58,6 +65,8 @@ pub struct WriteOutcome {
     pub rows_new: usize,
     /// Of these, rows that the table now holds: inserted, or in the place of an older one.
     pub rows_written: usize,
+    /// Of these, rows that took their key out of the table.
+    pub rows_deleted: usize,
     /// New rows that a newer record of their key, in the batch or in the table, made needless.
     pub rows_superseded: usize,
 }
@@ -88,9 +97,24 @@ impl std::fmt::Debug for Table {
 }
 
 impl Table {
-    pub(crate) async fn open(path: &str, log_store: LogStoreRef, session: SessionState) -> Result<Self, TableError> {
-        let snapshot = Mutex::new(Snapshot::open(log_store, path).await?);
-        Ok(Self { path: path.to_owned(), session, snapshot, turn: Mutex::new(()) })
+    pub(crate) async fn open(
+        path: &str,
+        log_store: LogStoreRef,
+        budget: Arc<Budget>,
+        reading: Arc<Reading>,
+    ) -> Result<Self, TableError> {
+        let snapshot = Snapshot::open(log_store.clone(), path, None).await?;
+        let index = Arc::new(KeyIndex::open(path, snapshot.metadata().id(), budget));
+        let files = log_store.object_store(None);
+        Ok(Self {
+            path: path.to_owned(),
+            log_store,
+            files,
+            reading,
+            snapshot: Mutex::new(snapshot),
+            index,
+            turn: Mutex::new(()),
+        })
     }
 
     /// Writes what of the slices is not yet in, exactly once per topic, partition and offset. The order of the slices, and
@@ -105,46 +129,187 @@ impl Table {
     /// same call finds out which. The others need a change first.
     pub async fn write(&self, topic: &str, slices: Vec<Slice>) -> Result<WriteOutcome, TableError> {
         let _turn = self.turn.lock().await;
-        let mut outcome = WriteOutcome {
-            rows_received: slices.iter().map(|slice| slice.rows.num_rows()).sum(),
-            ..WriteOutcome::default()
-        };
-        let mut base = self.newest().await?;
-        let kind = base.kind().filter(|kind| *kind != TableKind::Replaced);
-        let kind = kind.ok_or_else(|| TableError::NotOurs { path: self.path.clone() })?;
+        let received = slices.iter().map(|slice| slice.rows.num_rows()).sum();
+        let mut outcome = WriteOutcome { rows_received: received, ..WriteOutcome::default() };
+        let mut attempts = Attempts::default();
+        // What each attempt would have done, for the one whose answer is lost.
+        let mut attempted: HashMap<String, WriteOutcome> = HashMap::new();
+        let mut put: Option<NewFile> = None;
         loop {
-            outcome.attempts += 1;
+            let base = self.newest().await?;
             outcome.version = base.version();
-            // For each attempt anew: the winner of a race may have added a column.
+            let kind = self.kind_to_write(&base)?;
+            // For each attempt anew: the winner of a race may have added a column, or brought some of the rows in.
             let schema = base.schema();
             let conformed = conformed(&self.path, &schema, &slices)?;
             let fresh = fresh(&schema, topic, &conformed, base.transactions());
-            let Some(fresh) = fresh.map_err(|error| self.failed("preparing rows", error.into()))? else {
+            let Some(fresh) = fresh.map_err(|error| TableError::of_rows(self.doing("preparing rows"), error))? else {
+                outcome.attempts = attempts.count() + 1;
                 return Ok(outcome);
             };
-            let rows_new = fresh.rows.num_rows();
-            let transactions = fresh.transactions.clone();
-            let commit_id = Uuid::new_v4().to_string();
-            let failure = match commit(&base, &self.session, &kind, fresh, &commit_id).await {
-                Ok(Committed { state, rows_written }) => {
-                    outcome.version = state.version();
-                    let made = base.after_own_commit(state, transactions);
-                    self.show(made.clone()).await;
-                    self.compact_if_crowded(&made).await;
-                    return Ok(outcome.with_commit(rows_new, rows_written));
-                }
-                Err(failure) => failure,
+            outcome.rows_new = fresh.rows.num_rows();
+            let work = match &kind {
+                None => self.append(&base, fresh, put.take(), &mut outcome).await?,
+                Some(kind) => self.upsert(&base, kind, fresh, put.take(), &mut outcome).await?,
             };
-            // The commit may have taken place all the same: its answer was lost, or the store repeated it on its own and
-            // met itself, or what comes after a commit failed.
-            let files = base.table().object_store();
-            if let Some((version, made)) = Commit::look_for(&files, &self.path, &commit_id, base.version() + 1).await? {
-                warn!(table = %self.path, version, error = %failure, "a commit took place although its answer says otherwise");
-                outcome.version = version;
-                return Ok(outcome.with_commit(rows_new, made.rows_merged.unwrap_or(rows_new)));
+            let id = attempts.next();
+            outcome.attempts = attempts.count();
+            attempted.insert(id.clone(), outcome);
+            let next = base.version() + 1;
+            match attempts.make(&*self.files, &self.path, next, &work.change, &id).await? {
+                Attempt::Made { version, id: made } => {
+                    outcome = attempted.remove(&made).unwrap_or(outcome);
+                    outcome = WriteOutcome { version, committed: true, attempts: attempts.count(), ..outcome };
+                    if made == id && version == next {
+                        self.show_own(&base, work, &id, kind.as_ref()).await?;
+                    }
+                    break;
+                }
+                Attempt::Taken => debug!(table = self.path, next, "another writer made the next version"),
+                Attempt::Failed(failure) => {
+                    let failure = TableError::from_files(self.doing("committing"), failure);
+                    debug!(
+                        table = self.path,
+                        error = &failure as &dyn std::error::Error,
+                        "a commit did not take place"
+                    );
+                    if attempts.count() >= MAX_ATTEMPTS {
+                        return Err(failure);
+                    }
+                }
             }
-            wait_for_next_attempt(&self.path, outcome.attempts, failure).await?;
-            base = self.newest().await?;
+            if attempts.count() >= MAX_ATTEMPTS {
+                return Err(TableError::Conflict { path: self.path.clone(), attempts: attempts.count() });
+            }
+            put = work.new;
+            wait(attempts.count()).await;
+        }
+        self.build_index_behind().await;
+        Ok(outcome)
+    }
+
+    /// Brings every record in once.
+    async fn append(
+        &self,
+        base: &Snapshot,
+        fresh: Fresh,
+        before: Option<NewFile>,
+        outcome: &mut WriteOutcome,
+    ) -> Result<Work, TableError> {
+        let place = self.place();
+        let none = fresh.rows.slice(0, 0);
+        let new = place.put_rows(base, &[], &fresh.rows, &none, before).await?;
+        outcome.rows_written = fresh.rows.num_rows();
+        outcome.rows_superseded = 0;
+        let (added, known) = Vectors::default().files(new.as_ref());
+        let change = Change {
+            operation: "WRITE",
+            metrics: vec![("numOutputRows", fresh.rows.num_rows() as u64)],
+            added,
+            transactions: fresh.transactions,
+            ..Change::default()
+        };
+        Ok(Work { change, known, new })
+    }
+
+    /// Brings the newest record of each key in.
+    async fn upsert(
+        &self,
+        base: &Snapshot,
+        kind: &UpsertKind,
+        fresh: Fresh,
+        before: Option<NewFile>,
+        outcome: &mut WriteOutcome,
+    ) -> Result<Work, TableError> {
+        if let Some((row, column)) = null_key(&fresh.rows, &kind.key) {
+            let problem = format!("column {column} is a part of the key and is null in row {row}");
+            return Err(TableError::BadSlice { path: self.path.clone(), problem });
+        }
+        let place = self.place();
+        let (plan, transactions) = place.plan(base, &self.index, kind, fresh).await?;
+        let tombstones = plan.deleted.tombstones(&kind.key, kind.order_by.as_deref());
+        let tombstones = tombstones.map_err(|error| TableError::of_rows(self.doing("preparing rows"), error))?;
+        let (held, deleted) = (plan.held.num_rows() as u64, tombstones.num_rows() as u64);
+        let (new, vectors) = futures::try_join!(
+            place.put_rows(base, &kind.key, &plan.held, &tombstones, before),
+            place.put_vectors(&plan.dead, held, deleted, true),
+        )?;
+        outcome.rows_written = plan.held.num_rows();
+        outcome.rows_deleted = tombstones.num_rows();
+        outcome.rows_superseded = outcome.rows_new.saturating_sub(outcome.rows_written + outcome.rows_deleted);
+        let (added, known) = vectors.files(new.as_ref());
+        let updated = plan.updated as u64;
+        let change = Change {
+            operation: "MERGE",
+            metrics: vec![
+                ("numSourceRows", outcome.rows_new as u64),
+                ("numTargetRowsInserted", (held + deleted).saturating_sub(updated)),
+                ("numTargetRowsUpdated", updated),
+                ("numTargetRowsDeleted", deleted),
+            ],
+            added,
+            removed: vectors.removed,
+            transactions,
+            ..Change::default()
+        };
+        Ok(Work { change, known, new })
+    }
+
+    /// The key and order to write by; none: every record is kept.
+    fn kind_to_write(&self, base: &Snapshot) -> Result<Option<UpsertKind>, TableError> {
+        check_writable(&self.path, base.protocol(), base.metadata())?;
+        match base.kind() {
+            None | Some(TableKind::Replaced) => Err(TableError::NotOurs { path: self.path.clone() }),
+            Some(TableKind::Append) => Ok(None),
+            Some(TableKind::Upsert { key, order_by, merge }) => {
+                if !takes_deletion_vectors(base.protocol(), base.metadata()) {
+                    return Err(TableError::Unsupported {
+                        context: self.doing("writing"),
+                        source: format!("{DELETION_VECTORS} was turned off: turn it on again").into(),
+                    });
+                }
+                Ok(Some(UpsertKind { key: key.clone(), order_by: order_by.clone(), merge: *merge }))
+            }
+        }
+    }
+
+    pub(crate) fn place(&self) -> Place<'_> {
+        Place { path: &self.path, files: &self.files }
+    }
+
+    fn doing(&self, what: &str) -> String {
+        format!("{what}: table {}", self.path)
+    }
+
+    /// Brings the key index up to the newest version: reads the keys of files that are not in it, and moves what doesn't fit in
+    /// memory to its directory. What it can't take in is searched for in the files.
+    ///
+    /// # Errors
+    /// The newest version or its files can't be read.
+    pub async fn build_index(&self) -> Result<(), TableError> {
+        match Source::new(self.newest().await?, self.files.clone()) {
+            Some(source) => self.index.build(&source).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Does the same beside what comes next, or before it, as it is set, if the index lacks something.
+    async fn build_index_behind(&self) {
+        let snapshot = self.snapshot.lock().await.clone();
+        if !self.index.lacks(&snapshot) {
+            return;
+        }
+        let Some(source) = Source::new(snapshot, self.files.clone()) else { return };
+        let (index, path) = (self.index.clone(), self.path.clone());
+        let build = async move {
+            if let Err(error) = index.build_unless_building(&source).await {
+                warn!(table = path, error = &error as &dyn std::error::Error, "the key index was not built");
+            }
+        };
+        if self.index.waits_for_build() {
+            build.await;
+        } else {
+            tokio::spawn(build);
         }
     }
 
@@ -170,8 +335,31 @@ impl Table {
     /// The newest version can't be read.
     pub async fn versioned_provider(&self) -> Result<(Arc<dyn TableProvider>, u64), TableError> {
         let snapshot = self.newest().await?;
-        let provider = snapshot.table().table_provider().await;
-        Ok((provider.map_err(|error| self.failed("opening for a query", error.into()))?, snapshot.version()))
+        let version = snapshot.version();
+        Ok((self.provider_of(snapshot), version))
+    }
+
+    /// The table as it was in a version.
+    ///
+    /// # Errors
+    /// There is no such version, or it is no longer kept.
+    pub async fn provider_at(&self, version: u64) -> Result<Arc<dyn TableProvider>, TableError> {
+        let snapshot = Snapshot::open(self.log_store.clone(), &self.path, Some(version)).await?;
+        Ok(self.provider_of(snapshot))
+    }
+
+    /// The table as it was at a time, and which version that is.
+    ///
+    /// # Errors
+    /// The version of that time is no longer kept.
+    pub async fn provider_as_of(&self, time: Timestamp) -> Result<(Arc<dyn TableProvider>, u64), TableError> {
+        let snapshot = Snapshot::open_at(self.log_store.clone(), &self.path, time).await?;
+        let version = snapshot.version();
+        Ok((self.provider_of(snapshot), version))
+    }
+
+    pub(crate) fn provider_of(&self, snapshot: Snapshot) -> Arc<dyn TableProvider> {
+        Arc::new(Provider::new(&self.path, snapshot, self.files.clone(), self.reading.clone()))
     }
 
     /// The number of the newest version.
@@ -188,24 +376,16 @@ impl Table {
     /// The newest version can't be read.
     pub async fn details(&self) -> Result<TableDetails, TableError> {
         let snapshot = self.newest().await?;
-        let log = snapshot.state().snapshot().try_log_data().map_err(|error| self.failed("reading the log", error))?;
-        let mut details = TableDetails {
+        let alive = snapshot.files().map(|file| Some(file.rows()?.saturating_sub(file.dead_count())));
+        Ok(TableDetails {
             version: snapshot.version(),
-            rows: Some(0),
-            files: 0,
-            bytes: 0,
-            last_commit_at: commit_time(snapshot.state()),
+            rows: alive.sum(),
+            files: snapshot.file_count(),
+            bytes: snapshot.files().map(|file| file.size()).sum(),
+            last_commit_at: snapshot.made_at(),
             schema: snapshot.schema(),
-            kind: snapshot.kind(),
-        };
-        for file in log.iter() {
-            details.files += 1;
-            details.bytes += u64::try_from(file.size()).unwrap_or(0);
-            let deleted = file.deletion_vector_descriptor().map_or(0, |deleted| deleted.cardinality);
-            let rows = file.num_records().map(|rows| (rows as u64).saturating_sub(u64::try_from(deleted).unwrap_or(0)));
-            details.rows = details.rows.zip(rows).map(|(all, rows)| all + rows);
-        }
-        Ok(details)
+            kind: snapshot.kind().cloned(),
+        })
     }
 
     /// Refuses a spec that the table contradicts, after adding the columns that it only lacks.
@@ -213,14 +393,18 @@ impl Table {
         let mut attempts = 0;
         loop {
             let base = self.newest().await?;
-            let missing = spec.missing_columns(&self.path, &base.state().schema(), base.kind().as_ref())?;
+            let there = base.metadata().parse_schema();
+            let there = there.map_err(|error| commit_failed(&self.path, error.into()))?;
+            let missing = spec.missing_columns(&self.path, &there, base.kind())?;
             if missing.is_empty() {
                 return Ok(());
             }
             attempts += 1;
             let _turn = self.turn.lock().await;
-            let added =
-                base.table().clone().add_columns().with_fields(missing).with_commit_properties(strict_commit()).await;
+            let mut table = DeltaTable::new(self.log_store.clone());
+            let loaded = table.load_version(base.version()).await;
+            loaded.map_err(|error| commit_failed(&self.path, error))?;
+            let added = table.add_columns().with_fields(missing).with_commit_properties(strict_commit()).await;
             // Whether it took place or not, the next round sees it in the newest version.
             if let Err(failure) = added {
                 wait_for_next_attempt(&self.path, attempts, failure).await?;
@@ -231,45 +415,42 @@ impl Table {
     /// The newest version, which becomes the one that is held.
     pub(crate) async fn newest(&self) -> Result<Snapshot, TableError> {
         let mut held = self.snapshot.lock().await;
-        if let Some(newer) = held.newest(&self.path).await? {
-            *held = newer;
-        }
+        *held = held.newest(&self.log_store, &*self.files, &self.path).await?;
         Ok(held.clone())
     }
 
-    /// Shows a version of our own making to readers.
-    async fn show(&self, made: Snapshot) {
+    /// Shows the version that a commit of ours has made on top of another one, and takes its rows into the index.
+    async fn show_own(
+        &self,
+        base: &Snapshot,
+        work: Work,
+        id: &str,
+        kind: Option<&UpsertKind>,
+    ) -> Result<(), TableError> {
+        let made = base.after(&self.path, as_commit(work.change, id), work.known)?;
+        if let (Some(kind), Some(new)) = (kind, &work.new) {
+            new.index(&self.index, &made, kind);
+        }
+        self.show(made).await;
+        Ok(())
+    }
+
+    /// Shows a version to readers.
+    pub(crate) async fn show(&self, made: Snapshot) {
         let mut held = self.snapshot.lock().await;
         if made.version() > held.version() {
             *held = made;
         }
     }
-
-    /// Puts small files together once there are many: every merge and every query opens each of them.
-    ///
-    /// Nothing depends on it, so a failure is only noted, and the next write tries it again.
-    async fn compact_if_crowded(&self, base: &Snapshot) {
-        match compact(base, &self.session).await {
-            Ok(None) => {}
-            Ok(Some(Metrics { num_files_removed, num_files_added, .. })) => {
-                info!(table = %self.path, base = base.version(), num_files_removed, num_files_added, "put small files together");
-            }
-            Err(error) if is_conflict(&error) => {
-                debug!(table = %self.path, %error, "small files were not put together: another writer was first");
-            }
-            Err(error) => warn!(table = %self.path, %error, "small files were not put together"),
-        }
-    }
-
-    fn failed(&self, doing: &str, error: DeltaTableError) -> TableError {
-        TableError::from_delta(format!("{doing}: table {}", self.path), error)
-    }
 }
 
-impl WriteOutcome {
-    fn with_commit(self, rows_new: usize, rows_written: usize) -> Self {
-        Self { committed: true, rows_new, rows_written, rows_superseded: rows_new.saturating_sub(rows_written), ..self }
-    }
+/// What an attempt is about to commit.
+struct Work {
+    change: Change,
+    /// Files of it whose dead rows are known.
+    known: Vec<DataFile>,
+    /// The file that its rows were put into.
+    new: Option<NewFile>,
 }
 
 /// Waits for a random time that grows, or gives up.
@@ -284,16 +465,17 @@ pub(crate) async fn wait_for_next_attempt(
     }
     debug!(table = path, attempts, conflict, error = %failure, "a commit did not take place");
     if !conflict {
-        let failure = TableError::from_delta(format!("committing: table {path}"), failure);
+        let failure = commit_failed(path, failure);
         if attempts >= MAX_ATTEMPTS || !failure.is_temporary() {
             return Err(failure);
         }
     }
-    let longest = FIRST_WAIT.saturating_mul(1 << attempts.min(16)).min(LONGEST_WAIT);
-    tokio::time::sleep(longest.mul_f64(rand::random())).await;
+    wait(attempts).await;
     Ok(())
 }
 
-fn commit_time(state: &DeltaTableState) -> Option<Timestamp> {
-    Timestamp::from_millisecond(state.version_timestamp(state.version())?).ok()
+/// Waits for a random time, longer with each attempt.
+pub(crate) async fn wait(attempts: u32) {
+    let longest = FIRST_WAIT.saturating_mul(1 << attempts.min(16)).min(LONGEST_WAIT);
+    tokio::time::sleep(longest.mul_f64(rand::random())).await;
 }

@@ -3,12 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use datafusion::execution::SessionState;
-use datafusion::prelude::SessionContext;
-use deltalake_core::delta_datafusion::DeltaSessionContext;
+use deltalake_core::kernel::{StructField, StructType, new_metadata};
 use deltalake_core::logstore::{LogStoreRef, StorageConfig, default_logstore};
-use deltalake_core::operations::create::CreateBuilder;
-use deltalake_core::protocol::SaveMode;
 use futures::TryStreamExt;
 use object_store::ObjectStore;
 use object_store::path::Path;
@@ -16,14 +12,15 @@ use object_store::prefix::PrefixStore;
 use url::Url;
 use uuid::Uuid;
 
-use crate::commit::strict_commit;
+use crate::commit::{Attempt, Attempts, Change};
+use crate::index::{Budget, IndexSettings};
 use crate::listing::SortedListing;
-use crate::{Table, TableError, TableSpec};
+use crate::protocol::protocol_of;
+use crate::provider::Reading;
+use crate::{Table, TableError, TableKind, TableSpec};
 
 /// Open tables kept. Above it those that nobody uses are closed; opening one again reads its log.
 const MAX_OPEN_TABLES: usize = 1_000;
-/// Threads of one merge. More make more files of one batch.
-const MERGE_PARTITIONS: usize = 2;
 
 /// The tables of one object store, opened once and shared.
 pub struct Tables {
@@ -32,7 +29,8 @@ pub struct Tables {
     /// The URL that the engine underneath knows these files by. It is our own: the engine takes a URL's path for the path
     /// in the store, which doesn't hold for a store below a prefix, and its queries tell stores apart by host.
     engine_root: String,
-    session: SessionState,
+    budget: Arc<Budget>,
+    reading: Arc<Reading>,
     open: Mutex<HashMap<String, Arc<Table>>>,
 }
 
@@ -47,11 +45,17 @@ impl Tables {
     /// ([`object_store::PutMode::Create`]): commits rest on it.
     #[must_use]
     pub fn new(files: Arc<dyn ObjectStore>, root: Url) -> Self {
-        let context: SessionContext = DeltaSessionContext::new().into();
-        let mut session = context.state();
-        session.config_mut().options_mut().execution.target_partitions = MERGE_PARTITIONS;
+        let files: Arc<dyn ObjectStore> = Arc::new(SortedListing(files));
         let engine_root = format!("freshet://{}", Uuid::new_v4().simple());
-        Self { files: Arc::new(SortedListing(files)), root, engine_root, session, open: Mutex::new(HashMap::new()) }
+        let reading = Arc::new(Reading::new(files.clone(), &engine_root));
+        let budget = Arc::new(Budget::new(IndexSettings::default()));
+        Self { files, root, engine_root, budget, reading, open: Mutex::default() }
+    }
+
+    /// The same, with key indexes that are kept as set. To be called before a table is opened.
+    #[must_use]
+    pub fn with_index(self, settings: IndexSettings) -> Self {
+        Self { budget: Arc::new(Budget::new(settings)), ..self }
     }
 
     /// Where the tables lie.
@@ -73,7 +77,7 @@ impl Tables {
         if !exists.map_err(|error| TableError::from_delta(format!("looking for table {path}"), error))? {
             return Ok(None);
         }
-        let table = Arc::new(Table::open(path, log_store, self.session.clone()).await?);
+        let table = Arc::new(Table::open(path, log_store, self.budget.clone(), self.reading.clone()).await?);
         let mut open = self.open_tables();
         if open.len() >= MAX_OPEN_TABLES {
             open.retain(|_, table| Arc::strong_count(table) > 1);
@@ -108,19 +112,16 @@ impl Tables {
     }
 
     async fn create(&self, path: &str, spec: &TableSpec) -> Result<Arc<Table>, TableError> {
-        let created = CreateBuilder::new()
-            .with_log_store(self.log_store(path)?)
-            .with_columns(spec.delta_fields(path)?)
-            .with_configuration(spec.kind.properties())
-            .with_raise_if_key_not_exists(false)
-            .with_save_mode(SaveMode::ErrorIfExists)
-            .with_commit_properties(strict_commit())
-            .await;
-        match (self.open(path).await?, created) {
+        let files = self.log_store(path)?.object_store(None);
+        let change = created(path, &spec.delta_fields(path)?, &spec.kind)?;
+        let mut attempts = Attempts::default();
+        let id = attempts.next();
+        let attempt = attempts.make(&*files, path, 0, &change, &id).await?;
+        match (self.open(path).await?, attempt) {
             // Whoever made it, and whatever the answer to our own try was.
             (Some(table), _) => Ok(table),
-            (None, Err(error)) => Err(TableError::from_delta(format!("creating table {path}"), error)),
-            (None, Ok(_)) => Err(TableError::Corrupt {
+            (None, Attempt::Failed(error)) => Err(TableError::from_files(format!("creating table {path}"), error)),
+            (None, _) => Err(TableError::Corrupt {
                 context: format!("creating table {path}"),
                 source: "it is not there after it was made".into(),
             }),
@@ -146,4 +147,16 @@ impl Tables {
         // A panic elsewhere leaves the map whole: it is changed by single inserts.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The first version of a table.
+pub(crate) fn created(path: &str, columns: &[StructField], kind: &TableKind) -> Result<Change, TableError> {
+    let failed =
+        |error: Box<dyn std::error::Error + Send + Sync>| TableError::of_rows(format!("creating table {path}"), error);
+    let columns = StructType::try_new(columns.to_vec()).map_err(|error| failed(error.into()))?;
+    let properties = kind.properties();
+    let metadata = new_metadata(&columns, Vec::<String>::new(), properties).map_err(|error| failed(error.into()))?;
+    let protocol = protocol_of(&columns, kind).map_err(|error| failed(error.into()))?;
+    let (protocol, metadata) = (Some(protocol), Some(metadata));
+    Ok(Change { operation: "CREATE TABLE", protocol, metadata, ..Change::default() })
 }

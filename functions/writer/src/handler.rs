@@ -9,7 +9,7 @@ use freshet_catalog::{Table, TenantCatalog};
 use freshet_decode::{Decoded, Decoder, FailedRow, failed_rows, failed_schema, table_schema};
 use freshet_model::{QueuedRecord, StreamId, TableMode, TableState, TenantId};
 use freshet_queue::{PartitionBatch, ReadLimit, fnv1a};
-use freshet_table::{Slice, TableKind, TableSpec, WriteOutcome};
+use freshet_table::{Merge, Slice, TableKind, TableSpec, WriteOutcome};
 use freshet_table::{failed_table_path, table_path};
 use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
@@ -312,6 +312,8 @@ async fn write_portion(
             offsets: offsets.clone(),
             row_offsets: failed.iter().map(|failed| failed.position.offset).collect(),
             rows: failed_rows(topic, &failed, written_at)?,
+            deletes: None,
+            absent: BTreeMap::new(),
         };
         let failed_table = context.tables.open_or_create(&failed_table_path(tenant, &table.name), &spec).await?;
         let written = failed_table.write(&format!("{topic}@{:016x}", fingerprint(table)), vec![slice]).await?;
@@ -320,7 +322,14 @@ async fn write_portion(
     // A table that has received nothing yet is made all the same, so that readers find its schema.
     let upserted = context.tables.open_or_create(&upserted_path, &spec_of(table)).await?;
     if decoded.rows.num_rows() > 0 {
-        let slice = Slice { partition, offsets, rows: decoded.rows, row_offsets: decoded.row_offsets };
+        let slice = Slice {
+            partition,
+            offsets,
+            rows: decoded.rows,
+            row_offsets: decoded.row_offsets,
+            deletes: None,
+            absent: BTreeMap::new(),
+        };
         let written = upserted.write(topic, vec![slice]).await?;
         outcome.rows_written = written.rows_written as u64;
         report(tenant, name, partition, &written, &outcome);
@@ -372,6 +381,7 @@ fn spec_of(table: &Table) -> TableSpec {
         TableMode::Upsert => TableKind::Upsert {
             key: definition.key.iter().map(ToString::to_string).collect(),
             order_by: definition.order_by.as_ref().map(ToString::to_string),
+            merge: Merge::Replace,
         },
     };
     TableSpec { schema: table_schema(definition), kind }

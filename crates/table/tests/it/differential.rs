@@ -1,47 +1,80 @@
 //! Random schedules against the model.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use freshet_table::{Slice, Table, TableError, TableKind, Tables};
+use freshet_table::{IndexSettings, Maintenance, Merge, Slice, Table, TableError, TableKind, Tables};
+use futures::{StreamExt, stream};
 use object_store::ObjectStore;
 use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
-use rstest::rstest;
+use object_store::memory::InMemory;
+use object_store::prefix::PrefixStore;
+use tempfile::TempDir;
 
-use crate::model::{Model, Row};
+use crate::model::{Given, Model, Row};
 use crate::schedule::{Delivery, Schedule};
-use crate::support::{Local, PATH, TOPIC, rows, slice, spec, tables, upsert};
+use crate::support::{Local, PATH, TOPIC, patch, rows, slice, spec, tables, upsert};
 
-const STEPS: usize = 8;
+const STEPS: usize = 10;
+/// Schedules on S3, of those of the gate.
+const ON_S3: u64 = 200;
+const AT_A_TIME: usize = 4;
+
+/// What maintenance does at once, of whatever there is.
+pub(crate) fn at_once() -> Maintenance {
+    // The records of tests are years old.
+    let tombstone_retention = Duration::from_hours(24 * 365 * 100);
+    Maintenance { files: 2, dead_percent: 1, checkpoint_after: 5, tombstone_retention, ..Maintenance::default() }
+}
+
+fn kind_of(schedule: u64) -> TableKind {
+    match schedule % 5 {
+        0 | 1 => upsert(),
+        2 | 3 => patch(),
+        _ => TableKind::Append,
+    }
+}
 
 /// Follows one random schedule on `files`, and compares the table with the model on the way.
 pub(crate) async fn follow(seed: u64, kind: TableKind, files: Arc<dyn ObjectStore>) {
-    eprintln!("schedule of seed {seed}: FRESHET_SEED={seed} repeats it as the first one");
-    let mut schedule = Schedule::new(seed);
+    let mut schedule = Schedule::new(seed, &kind);
     let mut model = Model::default();
-    let mut process = Process::start(&files, &kind).await;
-    let other = Process::start(&files, &kind).await;
+    let directory = tempfile::tempdir().unwrap();
+    let mut process = Process::indexed(&files, &kind, &mut schedule, &directory).await;
+    let other = Process::indexed(&files, &kind, &mut schedule, &directory).await;
     for step in 0..STEPS {
+        let at = format!("FRESHET_SEED={seed}, step {step}, {kind:?}");
         if schedule.chance(20) {
-            process = Process::start(&files, &kind).await;
+            // The index on disk is for one process at a time.
+            drop(process);
+            process = Process::indexed(&files, &kind, &mut schedule, &directory).await;
         }
         if schedule.chance(25) {
-            // Both have it, one of them more; whoever is first, each record is in once.
+            // Both have it, one of them more; whoever is first, each record is in once. And somebody compacts.
             let again = schedule.again();
             let next = schedule.next();
             let both: Vec<_> = again.slices.iter().chain(&next.slices).cloned().collect();
-            let (one, two) = tokio::join!(process.table.write(TOPIC, both), other.table.write(TOPIC, next.slices));
-            one.unwrap();
-            two.unwrap();
+            let compacting = schedule.chance(50);
+            let (one, two, three) =
+                tokio::join!(process.table.write(TOPIC, both), other.table.write(TOPIC, next.slices), async {
+                    if compacting { other.table.maintain(&at_once()).await.map(drop) } else { Ok(()) }
+                },);
+            one.unwrap_or_else(|error| panic!("{at}: {error:?}"));
+            two.unwrap_or_else(|error| panic!("{at}: {error:?}"));
+            three.unwrap_or_else(|error| panic!("{at}: {error:?}"));
             model.take(again.rows);
             model.take(next.rows);
+        } else if schedule.chance(20) {
+            process.table.maintain(&at_once()).await.unwrap_or_else(|error| panic!("{at}: {error:?}"));
         } else {
             let Delivery { slices, rows } = if schedule.chance(25) { schedule.again() } else { schedule.next() };
-            let outcome = process.table.write(TOPIC, slices).await.unwrap();
-            assert_eq!(outcome.rows_received, rows.len());
-            assert_eq!(outcome.rows_new, outcome.rows_written + outcome.rows_superseded);
+            let outcome = process.table.write(TOPIC, slices).await.unwrap_or_else(|error| panic!("{at}: {error:?}"));
+            assert_eq!(outcome.rows_received, rows.len(), "{at}");
+            let accounted = outcome.rows_written + outcome.rows_superseded + outcome.rows_deleted;
+            assert_eq!(outcome.rows_new, accounted, "{at}");
             model.take(rows);
         }
-        compare(&process.table, &model, &kind, &format!("seed {seed}, step {step}")).await;
+        compare(&process.table, &model, &kind, &at).await;
     }
     let expected = rows(&process.table).await.len() as u64;
     assert_eq!(
@@ -58,42 +91,82 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    async fn start(files: &Arc<dyn ObjectStore>, kind: &TableKind) -> Self {
-        let tables = tables(files.clone());
+    pub(crate) async fn start(files: &Arc<dyn ObjectStore>, kind: &TableKind) -> Self {
+        Self::with(tables(files.clone()), kind).await
+    }
+
+    /// With an index of some kind: none, in memory, on disk; of whole hashes, or of so few bits that keys share them.
+    async fn indexed(
+        files: &Arc<dyn ObjectStore>,
+        kind: &TableKind,
+        schedule: &mut Schedule,
+        directory: &TempDir,
+    ) -> Self {
+        let settings = IndexSettings {
+            memory_bytes: if schedule.chance(60) { 1 << 20 } else { 0 },
+            directory: schedule.chance(50).then(|| directory.path().to_owned()),
+            waits_for_build: schedule.chance(80),
+            hash_bits: if schedule.chance(50) { 2 } else { 64 },
+        };
+        Self::with(tables(files.clone()).with_index(settings), kind).await
+    }
+
+    async fn with(tables: Tables, kind: &TableKind) -> Self {
         let table = tables.open_or_create(PATH, &spec(kind.clone())).await.unwrap();
         Self { _tables: tables, table }
     }
 }
 
-pub(crate) async fn compare(table: &Table, model: &Model, kind: &TableKind, at: &str) {
-    let expected = match kind {
+/// What a table of a kind must hold.
+pub(crate) fn expected(model: &Model, kind: &TableKind) -> Vec<Row> {
+    match kind {
         TableKind::Append => model.appended(),
-        TableKind::Upsert { order_by: Some(_), .. } => model.upserted(),
+        TableKind::Upsert { order_by: Some(_), merge, .. } => model.upserted(*merge == Merge::Patch),
         TableKind::Upsert { order_by: None, .. } | TableKind::Replaced => panic!("not a kind of the model"),
-    };
-    assert_eq!(rows(table).await, expected, "{at}");
+    }
+}
+
+pub(crate) async fn compare(table: &Table, model: &Model, kind: &TableKind, at: &str) {
+    let (held, expected) = (rows(table).await, expected(model, kind));
+    if held != expected {
+        let missing: Vec<_> = expected.iter().filter(|row| !held.contains(row)).collect();
+        let wrong: Vec<_> = held.iter().filter(|row| !expected.contains(row)).collect();
+        panic!("{at}: missing {missing:#?}, wrong {wrong:#?}, {} rows for {}", held.len(), expected.len());
+    }
     let offsets = table.next_offsets(TOPIC).await.unwrap();
     for (partition, after_rows) in model.offsets_after_rows() {
         assert!(offsets.get(&partition).is_some_and(|next| *next >= after_rows), "{at}: {offsets:?}");
     }
 }
 
-#[rstest]
-#[case::upsert(upsert(), 32)]
-#[case::append(TableKind::Append, 12)]
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn random_schedules_leave_what_the_model_holds(#[case] kind: TableKind, #[case] schedules: u64) {
+async fn follow_many(schedules: u64) {
     let seed = freshet_testkit::seed();
-    for schedule in 0..schedules {
-        let local = Local::new();
-        follow(seed.wrapping_add(schedule), kind.clone(), local.files()).await;
-    }
+    stream::iter(0..schedules)
+        .map(|schedule| {
+            let seed = seed.wrapping_add(schedule);
+            let followed = tokio::spawn(follow(seed, kind_of(seed), Arc::new(InMemory::new())));
+            async move { followed.await.unwrap() }
+        })
+        .buffer_unordered(AT_A_TIME)
+        .collect::<()>()
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn random_schedules_leave_what_the_model_holds() {
+    follow_many(1_000).await;
+}
+
+#[ignore = "for `make soak`: takes twenty times as long"]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn very_many_random_schedules_leave_what_the_model_holds() {
+    follow_many(20_000).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_writers_of_one_table_race_to_the_same_end() {
     let local = Local::new();
-    let mut schedule = Schedule::new(freshet_testkit::seed());
+    let mut schedule = Schedule::new(freshet_testkit::seed(), &upsert());
     let mut model = Model::default();
     let deliveries: Vec<Delivery> = (0..4).map(|_| schedule.next()).collect();
     let files = local.files();
@@ -131,7 +204,7 @@ async fn write_in_a_race(table: &Table, slices: Vec<Slice>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn small_files_are_put_together_while_two_processes_write() {
+async fn two_processes_write_while_a_third_puts_their_files_together() {
     const COMMITS: u64 = 60;
     let local = Local::new();
     let files = local.files();
@@ -143,6 +216,8 @@ async fn small_files_are_put_together_while_two_processes_write() {
         received_at: i64::try_from(offset).unwrap(),
         partition,
         offset,
+        note: Given::Null,
+        deletes: false,
     };
     let writers = (0..2u32).map(|partition| {
         let files = files.clone();
@@ -154,37 +229,54 @@ async fn small_files_are_put_together_while_two_processes_write() {
             }
         })
     });
-    for writer in futures::future::join_all(writers).await {
-        writer.unwrap();
-    }
+    let writers = futures::future::join_all(writers);
+    let process = Process::start(&files, &upsert()).await;
+    let mut compacted = 0;
+    let options = at_once();
+    tokio::pin!(writers);
+    let written = loop {
+        tokio::select! {
+            written = &mut writers => break written,
+            report = process.table.maintain(&options) => compacted += report.unwrap().compacted.files_removed,
+        }
+    };
+    written.into_iter().for_each(|writer| writer.unwrap());
+    assert!(compacted > 0, "the writers starved the compaction");
     let mut model = Model::default();
     model.take((0..2).flat_map(|partition| (0..COMMITS).map(move |offset| record(partition, offset))));
-    let process = Process::start(&files, &upsert()).await;
+    process.table.maintain(&at_once()).await.unwrap();
     compare(&process.table, &model, &upsert(), "at the end").await;
     let details = process.table.details().await.unwrap();
-    assert!(details.files < 64 && details.version > 2 * COMMITS, "{details:?}");
+    assert!(details.files < 4 && details.version > 2 * COMMITS, "{details:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_table_is_the_same_on_s3_with_writers_that_race() {
     let server = freshet_testkit::SeaweedFs::shared().await.unwrap();
     let seed = freshet_testkit::seed();
-    for schedule in 0..4 {
-        let bucket = freshet_testkit::random_name("table");
-        server.create_bucket(&bucket).await.unwrap();
-        let files = AmazonS3Builder::new()
-            .with_endpoint(server.endpoint())
-            .with_allow_http(true)
-            .with_region("us-east-1")
-            .with_bucket_name(&bucket)
-            .with_access_key_id(server.access_key())
-            .with_secret_access_key(server.secret_key())
-            .with_conditional_put(S3ConditionalPut::ETagMatch)
-            .build()
-            .unwrap();
-        let kind = if schedule == 3 { TableKind::Append } else { upsert() };
-        follow(seed.wrapping_add(schedule), kind, Arc::new(files)).await;
-    }
+    let bucket = freshet_testkit::random_name("table");
+    server.create_bucket(&bucket).await.unwrap();
+    let files = AmazonS3Builder::new()
+        .with_endpoint(server.endpoint())
+        .with_allow_http(true)
+        .with_region("us-east-1")
+        .with_bucket_name(&bucket)
+        .with_access_key_id(server.access_key())
+        .with_secret_access_key(server.secret_key())
+        .with_conditional_put(S3ConditionalPut::ETagMatch)
+        .build()
+        .unwrap();
+    let files: Arc<dyn ObjectStore> = Arc::new(files);
+    stream::iter(0..ON_S3)
+        .map(|schedule| {
+            let seed = seed.wrapping_add(schedule);
+            let files = Arc::new(PrefixStore::new(files.clone(), format!("{schedule}")));
+            let followed = tokio::spawn(follow(seed, kind_of(seed), files));
+            async move { followed.await.unwrap() }
+        })
+        .buffer_unordered(2 * AT_A_TIME)
+        .collect::<()>()
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -193,12 +285,12 @@ async fn a_commit_of_another_process_is_seen_by_the_next_query() {
     let files = local.files();
     let (one, two) = (Process::start(&files, &upsert()).await, Process::start(&files, &upsert()).await);
     assert!(rows(&two.table).await.is_empty());
-    let mut schedule = Schedule::new(7);
+    let mut schedule = Schedule::new(7, &upsert());
     let Delivery { slices, rows: delivered } = schedule.next();
     one.table.write(TOPIC, slices).await.unwrap();
     let mut model = Model::default();
     model.take(delivered);
-    assert_eq!(rows(&two.table).await, model.upserted());
+    assert_eq!(rows(&two.table).await, model.upserted(false));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

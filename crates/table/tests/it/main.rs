@@ -8,7 +8,6 @@
     reason = "tests"
 )]
 
-mod costs;
 mod differential;
 mod faults;
 mod keys;

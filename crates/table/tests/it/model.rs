@@ -11,6 +11,27 @@ pub(crate) struct Row {
     pub(crate) received_at: i64,
     pub(crate) partition: u32,
     pub(crate) offset: u64,
+    pub(crate) note: Given,
+    /// Whether it deletes its key. A row that is in a table doesn't.
+    pub(crate) deletes: bool,
+}
+
+/// What a record says of a field.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Given {
+    /// Nothing: it lacks it.
+    Absent,
+    Null,
+    Text(String),
+}
+
+impl Given {
+    pub(crate) fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Null | Self::Absent => None,
+        }
+    }
 }
 
 impl Row {
@@ -40,20 +61,33 @@ impl Model {
     /// What a table that keeps every record holds.
     pub(crate) fn appended(&self) -> Vec<Row> {
         let mut rows = self.rows.clone();
+        for row in &mut rows {
+            if row.note == Given::Absent {
+                row.note = Given::Null;
+            }
+        }
         rows.sort();
         rows
     }
 
-    /// What a table that keeps the newest record of each key holds.
-    pub(crate) fn upserted(&self) -> Vec<Row> {
-        let mut newest: BTreeMap<&(String, Option<i64>), &Row> = BTreeMap::new();
+    /// What a table that keeps the newest record of each key holds. If it merges by patch, notes that newer records lack stay.
+    pub(crate) fn upserted(&self, patches: bool) -> Vec<Row> {
+        let mut of_keys: BTreeMap<&(String, Option<i64>), Vec<&Row>> = BTreeMap::new();
         for row in &self.rows {
-            let held = newest.entry(&row.key).or_insert(row);
-            if row.place() >= held.place() {
-                *held = row;
-            }
+            of_keys.entry(&row.key).or_default().push(row);
         }
-        let mut rows: Vec<Row> = newest.into_values().cloned().collect();
+        let mut rows = Vec::new();
+        for mut of_key in of_keys.into_values() {
+            // Rows of one record stay in its order.
+            of_key.sort_by_key(|row| row.place());
+            let first = of_key.iter().rposition(|row| row.deletes).map_or(0, |deletion| deletion + 1);
+            let alive = &of_key[first..];
+            let Some(newest) = alive.last() else { continue };
+            let mut notes = alive.iter().rev().map(|row| &row.note);
+            let note = if patches { notes.find(|note| **note != Given::Absent) } else { notes.next() };
+            let note = note.filter(|note| **note != Given::Absent).cloned().unwrap_or(Given::Null);
+            rows.push(Row { note, ..(*newest).clone() });
+        }
         rows.sort();
         rows
     }

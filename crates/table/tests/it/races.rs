@@ -19,13 +19,13 @@ use object_store::{
 use rstest::rstest;
 use tokio::sync::Semaphore;
 
-use crate::differential::compare;
-use crate::model::{Model, Row};
+use crate::differential::{at_once, compare};
+use crate::model::{Given, Model, Row};
 use crate::schema::wider;
 use crate::support::{Local, PATH, TOPIC, number, slice, spec, tables, upsert};
 
-/// Small files at which the engine puts them together.
-const CROWDED: u64 = 64;
+/// Files that are put together.
+const CROWDED: u64 = 6;
 const DEADLINE: Duration = Duration::from_mins(1);
 
 /// What becomes of the first commit of a version.
@@ -149,6 +149,8 @@ fn record(partition: u32, offset: u64) -> Row {
         received_at: i64::try_from(offset).unwrap(),
         partition,
         offset,
+        note: Given::Null,
+        deletes: false,
     }
 }
 
@@ -156,7 +158,7 @@ fn one(partition: u32, offset: u64) -> Vec<Slice> {
     vec![slice(partition, offset..offset + 1, &[record(partition, offset)])]
 }
 
-/// Writes one row a commit, so many that the last one is followed by a compaction.
+/// Writes one row a commit.
 async fn crowd(table: &Table) {
     for offset in 0..CROWDED {
         table.write(TOPIC, one(0, offset)).await.unwrap();
@@ -170,59 +172,109 @@ fn crowd_and_one_more() -> Model {
     model
 }
 
+/// Version 0 makes the table, and each row makes one more: the version of a compaction after them.
+const COMPACTION: u64 = CROWDED + 1;
+
+/// A process that is held before the compaction of six rows.
+async fn held_compaction(local: &Local, kind: &TableKind, first: First) -> (Gate, tokio::task::JoinHandle<usize>) {
+    let gate = Gate::at(local, COMPACTION, first);
+    let table = gate.table(kind.clone()).await;
+    crowd(&table).await;
+    let compaction = tokio::spawn(async move { table.maintain(&at_once()).await.unwrap().compacted.files_removed });
+    gate.reached().await;
+    (gate, compaction)
+}
+
+#[rstest]
+#[case::upsert(upsert())]
+#[case::append(TableKind::Append)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_compactions_at_once_double_no_row() {
+async fn two_compactions_at_once_double_no_row(#[case] kind: TableKind) {
     let local = Local::new();
-    // Version 0 makes the table, and each row makes one more.
-    let slow = Gate::at(&local, CROWDED + 1, First::Held);
-    let quick = Gate::at(&local, CROWDED + 2, First::Held);
-    let table = slow.table(TableKind::Append).await;
-    let slow_writer = tokio::spawn(async move { crowd(&table).await });
-    slow.reached().await;
-    // The other process appends in between, and goes on to put the same files together.
-    let table = quick.table(TableKind::Append).await;
-    let quick_writer = tokio::spawn(async move { table.write(TOPIC, one(1, 0)).await.unwrap() });
-    quick.reached().await;
-    slow.open();
-    slow_writer.await.unwrap();
-    quick.open();
-    quick_writer.await.unwrap();
-    let table = local.tables().open(PATH).await.unwrap().unwrap();
-    compare(&table, &crowd_and_one_more(), &TableKind::Append, "after both").await;
-    let details = table.details().await.unwrap();
-    assert_eq!(details.version, CROWDED + 2, "one of the two gave up");
-    assert!(details.files < 4, "the other put the files together: {details:?}");
+    let (gate, slow) = held_compaction(&local, &kind, First::Held).await;
+    let quick = local.tables().open(PATH).await.unwrap().unwrap();
+    quick.write(TOPIC, one(1, 0)).await.unwrap();
+    assert_eq!(quick.maintain(&at_once()).await.unwrap().compacted.files_removed, 7);
+    gate.open();
+    assert_eq!(slow.await.unwrap(), 0, "the other one was first");
+    compare(&quick, &crowd_and_one_more(), &kind, "after both").await;
+    let details = quick.details().await.unwrap();
+    assert_eq!((details.version, details.files), (CROWDED + 2, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_compaction_that_loses_to_upserts_takes_their_rows_out_of_its_new_files() {
+    let local = Local::new();
+    let (gate, slow) = held_compaction(&local, &upsert(), First::Held).await;
+    let other = local.tables().open(PATH).await.unwrap().unwrap();
+    // One key that is in the files is written again, another one is deleted.
+    let newer = Row { key: record(0, 3).key, order: Some(1), value: "newer".to_owned(), ..record(1, 0) };
+    let deletion = Row { key: record(0, 5).key, order: Some(1), deletes: true, ..record(1, 1) };
+    other.write(TOPIC, vec![slice(1, 0..2, &[newer.clone(), deletion.clone()])]).await.unwrap();
+    gate.open();
+    assert_eq!(slow.await.unwrap(), 6, "both win");
+    let mut model = Model::default();
+    model.take((0..CROWDED).map(|offset| record(0, offset)).chain([newer, deletion]));
+    compare(&other, &model, &upsert(), "after both").await;
+    // And it stays so for whoever starts then.
+    let late = Row { key: record(0, 5).key, order: Some(0), ..record(1, 2) };
+    let third = local.tables().open(PATH).await.unwrap().unwrap();
+    third.write(TOPIC, vec![slice(1, 2..3, std::slice::from_ref(&late))]).await.unwrap();
+    model.take([late]);
+    compare(&third, &model, &upsert(), "after a late record").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upsert_that_loses_to_a_compaction_finds_its_rows_in_the_new_files() {
+    let local = Local::new();
+    let gate = Gate::at(&local, COMPACTION, First::Held);
+    let table = gate.table(upsert()).await;
+    crowd(&table).await;
+    let newer = Row { key: record(0, 3).key, order: Some(1), value: "newer".to_owned(), ..record(1, 0) };
+    let upsert_held = {
+        let slices = vec![slice(1, 0..1, std::slice::from_ref(&newer))];
+        let table = table.clone();
+        tokio::spawn(async move { table.write(TOPIC, slices).await.unwrap() })
+    };
+    gate.reached().await;
+    let other = local.tables().open(PATH).await.unwrap().unwrap();
+    assert_eq!(other.maintain(&at_once()).await.unwrap().compacted.files_removed, 6);
+    gate.open();
+    assert_eq!(upsert_held.await.unwrap().attempts, 2);
+    let mut model = Model::default();
+    model.take((0..CROWDED).map(|offset| record(0, offset)).chain([newer]));
+    compare(&other, &model, &upsert(), "after both").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_others_commit_during_a_compaction_is_known_after_it() {
     let local = Local::new();
-    let gate = Gate::at(&local, CROWDED + 1, First::Answered);
+    let gate = Gate::at(&local, COMPACTION, First::Answered);
     let table = gate.table(TableKind::Append).await;
-    let writer = {
+    crowd(&table).await;
+    let compaction = {
         let table = table.clone();
-        tokio::spawn(async move { crowd(&table).await })
+        tokio::spawn(async move { table.maintain(&at_once()).await.unwrap() })
     };
     gate.reached().await;
     let other = local.tables().open(PATH).await.unwrap().unwrap();
     other.write(TOPIC, one(1, 0)).await.unwrap();
     gate.open();
-    writer.await.unwrap();
+    compaction.await.unwrap();
     // The queue delivers to the first process what the other one has written.
     table.write(TOPIC, one(1, 0)).await.unwrap();
     compare(&table, &crowd_and_one_more(), &TableKind::Append, "after the compaction").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_compaction_that_fails_fails_no_write() {
+async fn a_compaction_whose_commit_fails_is_tried_again() {
     let local = Local::new();
-    let gate = Gate::at(&local, CROWDED + 1, First::Refused);
+    let gate = Gate::at(&local, COMPACTION, First::Refused);
     let table = gate.table(TableKind::Append).await;
     crowd(&table).await;
-    gate.reached().await;
+    assert_eq!(table.maintain(&at_once()).await.unwrap().compacted.files_removed, 6);
     table.write(TOPIC, one(1, 0)).await.unwrap();
     compare(&table, &crowd_and_one_more(), &TableKind::Append, "after the failure").await;
-    assert!(table.details().await.unwrap().files < 4, "the next write puts the files together");
 }
 
 #[rstest]

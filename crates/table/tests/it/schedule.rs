@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use freshet_table::Slice;
+use freshet_table::{Merge, Slice, TableKind};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 
-use crate::model::Row;
+use crate::model::{Given, Row};
 use crate::support::slice;
 
 /// The log of one topic, and how far it has been delivered.
@@ -26,10 +26,10 @@ pub(crate) struct Delivery {
 }
 
 impl Schedule {
-    pub(crate) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64, kind: &TableKind) -> Self {
         let mut random = StdRng::seed_from_u64(seed);
         let partitions = random.random_range(1..=3);
-        let log = (0..partitions).map(|partition| (partition, records(&mut random, partition))).collect();
+        let log = (0..partitions).map(|partition| (partition, records(&mut random, partition, kind))).collect();
         Self { random, log, delivered: BTreeMap::new() }
     }
 
@@ -89,7 +89,9 @@ impl Schedule {
 
 /// Few keys, orders that are missing, equal or out of order, and times that now and then fall. Most records make one row,
 /// some none, some several, of which some are of one key.
-fn records(random: &mut StdRng, partition: u32) -> Vec<Vec<Row>> {
+fn records(random: &mut StdRng, partition: u32, kind: &TableKind) -> Vec<Vec<Row>> {
+    let deletes = matches!(kind, TableKind::Upsert { .. });
+    let lacks = matches!(kind, TableKind::Upsert { merge: Merge::Patch, .. });
     let keys = random.random_range(1..=12);
     let mut time = 1_700_000_000_000_000;
     (0..random.random_range(20..120))
@@ -100,15 +102,21 @@ fn records(random: &mut StdRng, partition: u32) -> Vec<Vec<Row>> {
                 1..=8 => 1,
                 _ => random.random_range(2..=4),
             };
-            let row = |place| Row {
+            let mut row = |place| Row {
                 key: (format!("o-{}", random.random_range(0..keys)), Some(random.random_range(0..2))),
                 order: (random.random_range(0..4) > 0).then(|| random.random_range(-5..5)),
                 value: format!("{partition}/{offset}/{place}/{}", random.random_range(0..1_000)),
                 received_at: time,
                 partition,
                 offset,
+                note: match random.random_range(0..4) {
+                    0 => Given::Null,
+                    1 if lacks => Given::Absent,
+                    _ => Given::Text(format!("note {}", random.random_range(0..1_000))),
+                },
+                deletes: deletes && random.random_range(0..100) < 12,
             };
-            (0..rows).map(row).collect()
+            (0..rows).map(&mut row).collect()
         })
         .collect()
 }

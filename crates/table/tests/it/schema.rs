@@ -4,14 +4,23 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use freshet_table::{Slice, TableError, TableKind, TableSpec};
+use freshet_table::{Merge, Slice, TableError, TableKind, TableSpec};
 use rstest::rstest;
 
-use crate::model::Row;
+use crate::model::{Given, Row};
 use crate::support::{Local, PATH, TOPIC, number, schema, slice, spec, upsert};
 
 fn row(offset: u64) -> Row {
-    Row { key: ("a".to_owned(), Some(1)), order: None, value: "x".to_owned(), received_at: 1, partition: 0, offset }
+    Row {
+        key: ("a".to_owned(), Some(1)),
+        order: None,
+        value: "x".to_owned(),
+        received_at: 1,
+        partition: 0,
+        offset,
+        note: Given::Null,
+        deletes: false,
+    }
 }
 
 /// The columns with one more in front of ours.
@@ -64,7 +73,7 @@ async fn a_column_that_another_process_knows_of_and_this_one_not_yet_stays_and_i
 }, kind: upsert() }, "value", "column value is string and asked for as double")]
 #[case::a_required_column_more(TableSpec { schema: wider(Field::new("email", DataType::Utf8, false)), kind: upsert() },
     "email", "column email is new and may not be null")]
-#[case::another_key(spec(TableKind::Upsert { key: vec!["line".to_owned()], order_by: Some("seq".to_owned()) }), "", "kept as")]
+#[case::another_key(spec(TableKind::Upsert { key: vec!["line".to_owned()], order_by: Some("seq".to_owned()), merge: Merge::Replace }), "", "kept as")]
 #[case::another_mode(spec(TableKind::Append), "", "kept as")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn anything_else_is_refused_with_the_way_out(
@@ -118,7 +127,7 @@ async fn rows_of_other_columns_are_refused() {
     let local = Local::new();
     let table = local.tables().open_or_create(PATH, &spec(upsert())).await.unwrap();
     let good = slice(0, 0..1, &[row(0)]);
-    let rows = good.rows.project(&[0, 1, 2, 3, 4, 5, 6, 7]).unwrap();
+    let rows = good.rows.project(&[0, 1, 2, 3, 4, 5, 6, 7, 8]).unwrap();
     // Delta's columns may all be null, but those that order the records are needed.
     let error = table.write(TOPIC, vec![Slice { rows, ..good }]).await.unwrap_err();
     assert!(matches!(error, TableError::BadSlice { .. }), "{error:?}");

@@ -1,19 +1,21 @@
 //! Tables to test on, and what is in them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, AsArray, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit};
+use datafusion::catalog::TableProvider;
 use datafusion::prelude::SessionContext;
-use freshet_table::{Slice, Table, TableKind, TableSpec, Tables};
+use freshet_table::{Merge, Slice, Table, TableKind, TableSpec, Tables};
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use tempfile::TempDir;
 use url::Url;
 
-use crate::model::Row;
+use crate::model::{Given, Row};
 
 pub(crate) const TOPIC: &str = "records";
 pub(crate) const PATH: &str = "tables/acme/orders";
@@ -25,6 +27,7 @@ pub(crate) fn schema() -> SchemaRef {
         Field::new("line", DataType::Int64, false),
         Field::new("seq", DataType::Int64, true),
         Field::new("value", DataType::Utf8, true),
+        Field::new("note", DataType::Utf8, true),
         Field::new("received_at", time(), false),
         Field::new("written_at", time(), false),
         Field::new("request_id", DataType::Utf8, false),
@@ -37,8 +40,19 @@ pub(crate) fn spec(kind: TableKind) -> TableSpec {
     TableSpec { schema: schema(), kind }
 }
 
+pub(crate) fn patch() -> TableKind {
+    match upsert() {
+        TableKind::Upsert { key, order_by, .. } => TableKind::Upsert { key, order_by, merge: Merge::Patch },
+        other => other,
+    }
+}
+
 pub(crate) fn upsert() -> TableKind {
-    TableKind::Upsert { key: vec!["order_id".to_owned(), "line".to_owned()], order_by: Some("seq".to_owned()) }
+    TableKind::Upsert {
+        key: vec!["order_id".to_owned(), "line".to_owned()],
+        order_by: Some("seq".to_owned()),
+        merge: Merge::Replace,
+    }
 }
 
 /// Files in a directory of their own.
@@ -78,6 +92,7 @@ pub(crate) fn slice(partition: u32, offsets: std::ops::Range<u64>, rows: &[Row])
         Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.key.1.unwrap()))),
         Arc::new(rows.iter().map(|row| row.order).collect::<Int64Array>()),
         Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.value.as_str()))),
+        Arc::new(rows.iter().map(|row| row.note.text()).collect::<StringArray>()),
         time(rows.iter().map(|row| row.received_at).collect()),
         time(rows.iter().map(|row| row.received_at + 1).collect()),
         Arc::new(StringArray::from_iter_values(rows.iter().map(|_| "r-1"))),
@@ -89,6 +104,12 @@ pub(crate) fn slice(partition: u32, offsets: std::ops::Range<u64>, rows: &[Row])
         offsets,
         rows: RecordBatch::try_new(schema(), columns).unwrap(),
         row_offsets: rows.iter().map(|row| row.offset).collect(),
+        deletes: rows.iter().any(|row| row.deletes).then(|| rows.iter().map(|row| Some(row.deletes)).collect()),
+        absent: if rows.iter().any(|row| row.note == Given::Absent) {
+            [("note".to_owned(), rows.iter().map(|row| Some(row.note == Given::Absent)).collect())].into()
+        } else {
+            BTreeMap::new()
+        },
     }
 }
 
@@ -107,13 +128,21 @@ pub(crate) async fn number(table: &Table, sql: &str) -> i64 {
 
 /// Everything in the table, sorted.
 pub(crate) async fn rows(table: &Table) -> Vec<Row> {
+    rows_of(table.provider().await.unwrap()).await
+}
+
+/// Everything in a version of the table, sorted.
+pub(crate) async fn rows_of(provider: Arc<dyn TableProvider>) -> Vec<Row> {
+    let context = SessionContext::new();
+    context.register_table("t", provider).unwrap();
     let sql = "SELECT arrow_cast(order_id, 'Utf8'), line, seq, arrow_cast(value, 'Utf8'), arrow_cast(received_at, 'Int64'), \
-               arrow_cast(_partition, 'Int64'), _offset, arrow_cast(written_at, 'Int64') FROM t";
+               arrow_cast(_partition, 'Int64'), _offset, arrow_cast(written_at, 'Int64'), arrow_cast(note, 'Utf8') FROM t";
     let mut rows = Vec::new();
-    for batch in query(table, sql).await {
+    for batch in context.sql(sql).await.unwrap().collect().await.unwrap() {
         let text = |column: usize| batch.column(column).as_string::<i32>().clone();
         let number = |column: usize| batch.column(column).as_primitive::<Int64Type>().clone();
         let (order_ids, lines, orders, values) = (text(0), number(1), number(2), text(3));
+        let notes = text(8);
         let (received, partitions, offsets, written) = (number(4), number(5), number(6), number(7));
         for row in 0..batch.num_rows() {
             assert_eq!(written.value(row), received.value(row) + 1, "columns of one record stay together");
@@ -124,6 +153,8 @@ pub(crate) async fn rows(table: &Table) -> Vec<Row> {
                 received_at: received.value(row),
                 partition: u32::try_from(partitions.value(row)).unwrap(),
                 offset: u64::try_from(offsets.value(row)).unwrap(),
+                note: if notes.is_valid(row) { Given::Text(notes.value(row).to_owned()) } else { Given::Null },
+                deletes: false,
             });
         }
     }

@@ -1,0 +1,233 @@
+//! Finding keys in files of which nothing is known: by bloom filters, the page index and the key's columns alone.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Int32Type, Int64Type, Schema};
+use futures::{StreamExt, TryStreamExt, stream};
+use object_store::ObjectStore;
+use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
+use parquet::bloom_filter::Sbbf;
+use roaring::RoaringTreemap;
+
+use crate::TableError;
+use crate::file::DataFile;
+use crate::key::{KeyHasher, Keys};
+use crate::order::{Orders, order_columns};
+use crate::parquet_file::{ParquetFile, Stretch};
+use crate::wanted::{Hit, Wanted};
+
+/// Keys up to which a row group's bloom filter is asked: with more of them a group holds one anyhow.
+const KEYS_FOR_BLOOM_FILTER: usize = 1_000;
+/// Row groups searched at a time.
+const SEARCHES_AT_A_TIME: usize = 4;
+
+/// What is searched for, in whose columns.
+pub(crate) struct Search {
+    pub(crate) table: Arc<str>,
+    pub(crate) files: Arc<dyn ObjectStore>,
+    pub(crate) schema: Arc<Schema>,
+    pub(crate) key: Vec<String>,
+    pub(crate) order_by: Option<String>,
+    pub(crate) hasher: KeyHasher,
+    pub(crate) wanted: Arc<Wanted>,
+    /// Whether orders are needed even of rows that are older for sure.
+    pub(crate) exact: bool,
+}
+
+/// Finds the wanted keys among the live rows and the tombstones of some files.
+pub(crate) async fn search(search: Arc<Search>, files: Vec<Arc<DataFile>>) -> Result<Vec<Hit>, TableError> {
+    let opened = stream::iter(files).map(|file| {
+        let search = search.clone();
+        async move {
+            let parquet = ParquetFile::open(search.files.clone(), &search.table, &file);
+            let dead = file.dead(&*search.files, &search.table);
+            let (parquet, dead) = futures::try_join!(parquet, dead)?;
+            Ok::<_, TableError>((file, parquet, dead))
+        }
+    });
+    let opened: Vec<_> = opened.buffer_unordered(SEARCHES_AT_A_TIME).try_collect().await?;
+    let groups = opened.into_iter().flat_map(|(file, parquet, dead)| {
+        (0..parquet.metadata().num_row_groups()).map(move |group| (file.clone(), parquet.clone(), dead.clone(), group))
+    });
+    let searched = stream::iter(groups).map(|(file, parquet, dead, group)| {
+        let of_group = InGroup { search: search.clone(), file, parquet, dead, group };
+        // A task, so that several processors decode.
+        let task = tokio::spawn(async move { of_group.find().await });
+        async move {
+            let found = task.await;
+            found.map_err(|error| TableError::of_rows("searching for keys", error))?
+        }
+    });
+    let found: Vec<Vec<Hit>> = searched.buffer_unordered(SEARCHES_AT_A_TIME).try_collect().await?;
+    Ok(found.into_iter().flatten().collect())
+}
+
+struct InGroup {
+    search: Arc<Search>,
+    file: Arc<DataFile>,
+    parquet: ParquetFile,
+    dead: Arc<RoaringTreemap>,
+    group: usize,
+}
+
+impl InGroup {
+    async fn find(&self) -> Result<Vec<Hit>, TableError> {
+        let Some(ranges) = self.candidate_rows().await? else { return Ok(Vec::new()) };
+        let key: Vec<&str> = self.search.key.iter().map(String::as_str).collect();
+        let mut stretches = self.parquet.read_group(&key, self.group, Some(ranges))?;
+        let mut hits = Vec::new();
+        while let Some(stretch) = stretches.next().await {
+            self.take_hits(&stretch?, &mut hits)?;
+        }
+        self.read_orders(&mut hits).await?;
+        Ok(hits)
+    }
+
+    fn take_hits(&self, stretch: &Stretch, hits: &mut Vec<Hit>) -> Result<(), TableError> {
+        let Search { schema, key, hasher, wanted, .. } = &*self.search;
+        let keys = Keys::of(&stretch.rows, schema, key).map_err(|error| self.failed(error))?;
+        let first_tombstone = self.parquet.first_tombstone();
+        for (index, row) in stretch.positions.iter().enumerate() {
+            let is_tombstone = *row >= first_tombstone;
+            let Some(wanted) = keys.get(index).and_then(|key| wanted.position(key, hasher)) else { continue };
+            if is_tombstone || !self.dead.contains(*row) {
+                hits.push(Hit { wanted, file: self.file.clone(), row: *row, order: None, is_tombstone });
+            }
+        }
+        Ok(())
+    }
+
+    /// The rows that can have a wanted key, from the group's first on; none: there are none.
+    async fn candidate_rows(&self) -> Result<Option<Vec<Range<usize>>>, TableError> {
+        let rows = self.parquet.group_rows(self.group);
+        let all = || vec![0..usize::try_from(rows.end - rows.start).unwrap_or(usize::MAX)];
+        let Some(first) = self.search.key.first() else { return Ok(Some(all())) };
+        let metadata = self.parquet.metadata();
+        let Some(group) = metadata.row_groups().get(self.group) else { return Ok(None) };
+        let arrow_schema = self.parquet.arrow_metadata().schema();
+        let converter = StatisticsConverter::try_new(first, arrow_schema, metadata.file_metadata().schema_descr());
+        let Ok(converter) = converter else { return Ok(Some(all())) };
+        let wanted = &self.search.wanted;
+        let mut candidates: Vec<usize> = match (converter.row_group_mins([group]), converter.row_group_maxes([group])) {
+            (Ok(least), Ok(greatest)) => wanted.between(&least, &greatest, 0).collect(),
+            _ => (0..wanted.len()).collect(),
+        };
+        if candidates.len() <= KEYS_FOR_BLOOM_FILTER
+            && let Some(column) = converter.parquet_column_index()
+        {
+            self.filter_by_bloom(column, &mut candidates).await?;
+        }
+        if candidates.is_empty() {
+            return Ok(None);
+        }
+        let (Some(columns), Some(offsets)) = (metadata.column_index(), metadata.offset_index()) else {
+            return Ok(Some(all()));
+        };
+        let index = &self.group;
+        let pages = (
+            converter.data_page_mins(columns, offsets, [index]),
+            converter.data_page_maxes(columns, offsets, [index]),
+            converter.data_page_row_counts(offsets, metadata.row_groups(), [index]),
+        );
+        let (Ok(least), Ok(greatest), Ok(Some(counts))) = pages else { return Ok(Some(all())) };
+        if counts.len() != least.len() || counts.values().iter().sum::<u64>() != rows.end - rows.start {
+            return Ok(Some(all()));
+        }
+        Ok(Some(self.pages_of(&candidates, &least, &greatest, counts.values())))
+    }
+
+    fn pages_of(
+        &self,
+        candidates: &[usize],
+        least: &ArrayRef,
+        greatest: &ArrayRef,
+        counts: &[u64],
+    ) -> Vec<Range<usize>> {
+        let mut ranges: Vec<Range<usize>> = Vec::new();
+        let mut start = 0;
+        for (page, count) in counts.iter().enumerate() {
+            let end = start + usize::try_from(*count).unwrap_or(0);
+            let between = self.search.wanted.between(least, greatest, page);
+            let first = candidates.partition_point(|candidate| *candidate < between.start);
+            if candidates.get(first).is_some_and(|candidate| *candidate < between.end) {
+                match ranges.last_mut() {
+                    Some(range) if range.end == start => range.end = end,
+                    _ => ranges.push(start..end),
+                }
+            }
+            start = end;
+        }
+        ranges
+    }
+
+    async fn filter_by_bloom(&self, column: usize, candidates: &mut Vec<usize>) -> Result<(), TableError> {
+        let mut builder = self.parquet.builder();
+        let filter = builder.get_row_group_column_bloom_filter(self.group, column).await;
+        let filter = filter.map_err(|error| crate::parquet_file::failed(&self.search.table, error))?;
+        if let Some(filter) = filter {
+            let values = self.search.wanted.first_column();
+            candidates.retain(|candidate| may_hold(&filter, values, *candidate));
+        }
+        Ok(())
+    }
+
+    /// Reads the orders of hits, but for those that are older than the wanted record by the group's statistics.
+    async fn read_orders(&self, hits: &mut [Hit]) -> Result<(), TableError> {
+        let greatest = if self.search.exact { None } else { self.greatest_leading_order() };
+        let is_older = |hit: &Hit| {
+            let wanted = self.search.wanted.order(hit.wanted);
+            let leading = if self.search.order_by.is_some() { wanted.order_by } else { Some(wanted.received_at) };
+            greatest.zip(leading).is_some_and(|(greatest, leading)| leading > greatest)
+        };
+        let unread: RoaringTreemap = hits.iter().filter(|hit| !is_older(hit)).map(|hit| hit.row).collect();
+        if unread.is_empty() {
+            return Ok(());
+        }
+        let columns = order_columns(self.search.order_by.as_deref());
+        let mut orders = std::collections::HashMap::new();
+        for stretch in self.parquet.read_rows(&columns, &unread).await? {
+            let read =
+                Orders::of(&stretch.rows, self.search.order_by.as_deref()).map_err(|error| self.failed(error))?;
+            orders.extend(stretch.positions.into_iter().zip(read.iter()));
+        }
+        for hit in hits {
+            hit.order = orders.get(&hit.row).copied();
+        }
+        Ok(())
+    }
+
+    /// The greatest value of the column that orders first, as a number; none: unknown.
+    fn greatest_leading_order(&self) -> Option<i64> {
+        let columns = order_columns(self.search.order_by.as_deref());
+        let metadata = self.parquet.metadata();
+        let arrow_schema = self.parquet.arrow_metadata().schema();
+        let converter =
+            StatisticsConverter::try_new(columns.first()?, arrow_schema, metadata.file_metadata().schema_descr())
+                .ok()?;
+        let greatest = converter.row_group_maxes([metadata.row_groups().get(self.group)?]).ok()?;
+        let greatest = match greatest.data_type() {
+            DataType::Date32 => cast(&greatest, &DataType::Int32).ok()?,
+            _ => greatest,
+        };
+        let greatest = cast(&greatest, &DataType::Int64).ok()?;
+        let greatest = greatest.as_primitive_opt::<Int64Type>()?;
+        (greatest.len() == 1 && greatest.is_valid(0)).then(|| greatest.value(0))
+    }
+
+    fn failed(&self, error: arrow::error::ArrowError) -> TableError {
+        TableError::of_rows(format!("reading keys of table {}", self.search.table), error)
+    }
+}
+
+/// Whether a group with this bloom filter can hold a value. Types that the filter is asked in are those whose bytes it was made of.
+fn may_hold(filter: &Sbbf, values: &ArrayRef, row: usize) -> bool {
+    match values.data_type() {
+        DataType::Utf8 => values.as_string::<i32>().is_null(row) || filter.check(values.as_string::<i32>().value(row)),
+        DataType::Int32 => filter.check(&values.as_primitive::<Int32Type>().value(row)),
+        DataType::Int64 => filter.check(&values.as_primitive::<Int64Type>().value(row)),
+        _ => true,
+    }
+}

@@ -1,0 +1,159 @@
+//! The keys that a batch looks for, and where one was found.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::error::ArrowError;
+use arrow::row::{RowConverter, Rows, SortField};
+use hashbrown::HashTable;
+
+use crate::file::DataFile;
+use crate::key::{KeyHasher, Keys, orders_as_values};
+use crate::order::{Order, Orders};
+
+/// Slots of the filter in front of the map of keys, a power of two: 128 KiB of bits, which stay in the processor's cache.
+const FILTER_BITS: usize = 1 << 20;
+/// An odd number without a pattern (the fraction of the golden ratio).
+const MULTIPLIER: u64 = 0x9E37_79B9_7F4A_7C15;
+
+/// Keys that are looked for, each once, in the order of keys.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    keys: Keys,
+    hashes: Vec<u64>,
+    orders: Vec<Order>,
+    /// The values of the key's first column, as they compare; none: they don't compare as statistics do.
+    first_column: Option<(RowConverter, Rows)>,
+    column: ArrayRef,
+    by_hash: HashTable<usize>,
+    filter: Vec<u64>,
+}
+
+/// A row that has a wanted key.
+#[derive(Debug, Clone)]
+pub(crate) struct Hit {
+    /// Which one.
+    pub(crate) wanted: usize,
+    /// The file that it lies in.
+    pub(crate) file: Arc<DataFile>,
+    /// Where in the file.
+    pub(crate) row: u64,
+    /// Its order. None: it is before that of the wanted key's record, and was not read.
+    pub(crate) order: Option<Order>,
+    /// Whether it says that the key was deleted, rather than holding it.
+    pub(crate) is_tombstone: bool,
+}
+
+impl Wanted {
+    /// The keys of rows that are sorted by them.
+    pub(crate) fn new(
+        rows: &RecordBatch,
+        key: &[String],
+        order_by: Option<&str>,
+        hasher: &KeyHasher,
+    ) -> Result<Self, ArrowError> {
+        let keys = Keys::of(rows, rows.schema_ref(), key)?;
+        let orders: Vec<Order> = Orders::of(rows, order_by)?.iter().collect();
+        let first = key.first().and_then(|name| rows.column_by_name(name)).cloned();
+        let column = first.ok_or_else(|| ArrowError::SchemaError("there is no key".to_owned()))?;
+        let first_column = if orders_as_values(column.data_type()) {
+            let converter = RowConverter::new(vec![SortField::new(column.data_type().clone())])?;
+            let values = converter.convert_columns(std::slice::from_ref(&column))?;
+            Some((converter, values))
+        } else {
+            None
+        };
+        let mut filter = vec![0; FILTER_BITS / 64];
+        let mut hashes = Vec::with_capacity(keys.len());
+        let mut by_hash = HashTable::with_capacity(keys.len());
+        for wanted in 0..keys.len() {
+            let key = keys.get(wanted).unwrap_or_default();
+            let hash = hasher.hash(key);
+            by_hash
+                .insert_unique(spread(hash), wanted, |other: &usize| spread(hashes.get(*other).copied().unwrap_or(0)));
+            hashes.push(hash);
+            let (word, bit) = slot(key);
+            if let Some(word) = filter.get_mut(word) {
+                *word |= bit;
+            }
+        }
+        Ok(Self { keys, hashes, orders, first_column, column, by_hash, filter })
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    pub(crate) fn key(&self, wanted: usize) -> &[u8] {
+        self.keys.get(wanted).unwrap_or_default()
+    }
+
+    pub(crate) fn hashes(&self) -> &[u64] {
+        &self.hashes
+    }
+
+    /// The order of the record that came with the key.
+    pub(crate) fn order(&self, wanted: usize) -> Order {
+        self.orders.get(wanted).copied().unwrap_or(Order::LEAST)
+    }
+
+    /// Values of the key's first column.
+    pub(crate) fn first_column(&self) -> &ArrayRef {
+        &self.column
+    }
+
+    /// Which one a key is.
+    pub(crate) fn position(&self, key: &[u8], hasher: &KeyHasher) -> Option<usize> {
+        let (word, bit) = slot(key);
+        if self.filter.get(word).is_none_or(|word| word & bit == 0) {
+            return None;
+        }
+        self.by_hash.find(spread(hasher.hash(key)), |wanted| self.key(*wanted) == key).copied()
+    }
+
+    /// Those whose first column lies between two values, one row each of `bounds`; all where that can't be told.
+    pub(crate) fn between(&self, least: &ArrayRef, greatest: &ArrayRef, row: usize) -> std::ops::Range<usize> {
+        let all = 0..self.len();
+        let Some((converter, values)) = &self.first_column else { return all };
+        if least.is_null(row) || greatest.is_null(row) || least.data_type() != self.column.data_type() {
+            return all;
+        }
+        let bound = |column: &ArrayRef| converter.convert_columns(&[column.slice(row, 1)]).ok();
+        let (Some(least), Some(greatest)) = (bound(least), bound(greatest)) else { return all };
+        let start = partition_point(values, |value| value < least.row(0));
+        let end = partition_point(values, |value| value <= greatest.row(0));
+        start..end.max(start)
+    }
+}
+
+fn partition_point(values: &Rows, is_before: impl Fn(arrow::row::Row<'_>) -> bool) -> usize {
+    let (mut start, mut end) = (0, values.num_rows());
+    while start < end {
+        let middle = start + (end - start) / 2;
+        if is_before(values.row(middle)) {
+            start = middle + 1;
+        } else {
+            end = middle;
+        }
+    }
+    start
+}
+
+/// A hash of any number of bits, as the map needs it.
+fn spread(hash: u64) -> u64 {
+    hash.wrapping_mul(MULTIPLIER)
+}
+
+/// A key's bit in the filter, by a hash that is cheap and no more.
+fn slot(key: &[u8]) -> (usize, u64) {
+    let mut hash = key.len() as u64;
+    for chunk in key.chunks(8) {
+        let mut word = [0; 8];
+        for (to, from) in word.iter_mut().zip(chunk) {
+            *to = *from;
+        }
+        hash = (hash.rotate_left(5) ^ u64::from_le_bytes(word)).wrapping_mul(MULTIPLIER);
+    }
+    let bit = usize::try_from(hash >> 40).unwrap_or(0) % FILTER_BITS;
+    (bit / 64, 1 << (bit % 64))
+}
