@@ -30,6 +30,7 @@ pub(crate) fn changed_table(old: &TableDefinition, new: &TableDefinition) -> Res
     fixed("mode", &json(&old.mode), &json(&new.mode));
     fixed("key", &json(&old.key), &json(&new.key));
     fixed("order_by", &json(&old.order_by), &json(&new.order_by));
+    fixed("merge", &json(&old.merge), &json(&new.merge));
     let columns = changed_columns(old, new, &mut problems);
     problems.or(TableDefinition { columns, ..new.clone() })
 }

@@ -2,42 +2,21 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, TimestampMicrosecondArray};
+use arrow::array::{ArrayRef, BooleanArray, Int32Array, Int64Array, RecordBatch, TimestampMicrosecondArray};
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
-use freshet_model::{ColumnDefinition, ColumnName, ColumnType, Position, QueuedRecord, TableDefinition};
+use freshet_model::{Position, QueuedRecord};
 use jiff::Timestamp;
 
+use crate::column::{Column, Failure, RowRules};
 use crate::column_values::{ColumnValues, text_array};
 use crate::decoder::{DecodeError, Decoded};
 use crate::failed::FailedRow;
 use crate::schema::UTC;
-use crate::value::{Incoming, Unfit, expected, shown};
+use crate::value::Incoming;
 
 /// So many values fill a batch: 240 MB where they are all texts.
 pub(crate) const MOST_CELLS: usize = 10_000_000;
-
-/// A column of a table, as rows are checked against it.
-#[derive(Debug)]
-pub(crate) struct Column {
-    name: ColumnName,
-    holds: ColumnType,
-    /// Why a row needs a value here, if it does.
-    needed: Option<&'static str>,
-}
-
-/// Why a record makes no row.
-pub(crate) struct Failure {
-    column: Option<ColumnName>,
-    reason: String,
-}
-
-impl Failure {
-    /// The record as a whole can't be read.
-    pub(crate) fn of_record(reason: String) -> Self {
-        Self { column: None, reason }
-    }
-}
 
 /// How far a batch is, so that it can go back there.
 #[derive(Clone, Copy)]
@@ -49,8 +28,12 @@ pub(crate) struct Mark {
 
 /// Rows and failed rows so far.
 pub(crate) struct Batch<'c, 'a> {
-    columns: &'c [Column],
+    rules: &'c RowRules,
     values: Vec<ColumnValues<'a>>,
+    /// For each column and row whether the record lacked the field; only where that matters.
+    absent: Vec<Vec<bool>>,
+    /// For each row whether it deletes; only where one may.
+    deletes: Vec<bool>,
     /// For each row the record that it came from.
     kept: Vec<&'a QueuedRecord>,
     failed: Vec<FailedRow>,
@@ -58,10 +41,13 @@ pub(crate) struct Batch<'c, 'a> {
 }
 
 impl<'c, 'a> Batch<'c, 'a> {
-    pub(crate) fn new(columns: &'c [Column], capacity: usize) -> Self {
+    pub(crate) fn new(rules: &'c RowRules, capacity: usize) -> Self {
+        let columns = &rules.columns;
         Self {
-            columns,
+            rules,
             values: columns.iter().map(|column| ColumnValues::new(column.holds, capacity)).collect(),
+            absent: if rules.notes_absent { vec![Vec::with_capacity(capacity); columns.len()] } else { Vec::new() },
+            deletes: Vec::new(),
             kept: Vec::with_capacity(capacity),
             failed: Vec::new(),
             ignored_fields: 0,
@@ -70,22 +56,34 @@ impl<'c, 'a> Batch<'c, 'a> {
 
     /// Whether it holds as much as a batch may.
     pub(crate) fn is_full(&self) -> bool {
-        (self.kept.len() + self.failed.len()).saturating_mul(self.columns.len()) >= MOST_CELLS
+        (self.kept.len() + self.failed.len()).saturating_mul(self.rules.columns.len()) >= MOST_CELLS
     }
 
-    /// Adds a row of these values, one a column in the columns' order; or leaves the batch as it was.
+    /// Adds a row of these values, by the places of columns and, after them, of the fields that decide whether it deletes; or
+    /// leaves the batch as it was.
     pub(crate) fn push_row<V: Incoming<'a>>(
         &mut self,
         queued: &'a QueuedRecord,
-        cells: impl Iterator<Item = Option<V>>,
+        cell: impl Fn(usize) -> Option<V>,
     ) -> Result<(), Failure> {
-        for ((column, values), cell) in self.columns.iter().zip(&mut self.values).zip(cells) {
-            if let Err(failure) = column.push(values, cell) {
+        let delete_test = self.rules.delete_test.as_ref();
+        let deletes = delete_test.is_some_and(|test| test.holds(&cell));
+        for (place, (column, values)) in self.rules.columns.iter().zip(&mut self.values).enumerate() {
+            let value = cell(place);
+            if let Some(absent) = self.absent.get_mut(place) {
+                absent.push(value.is_none());
+            }
+            if deletes && !column.places {
+                Column::push_if_it_fits(values, value.as_ref());
+            } else if let Err(failure) = column.push(values, value.as_ref()) {
                 self.truncate(self.kept.len());
                 return Err(failure);
             }
         }
         self.kept.push(queued);
+        if delete_test.is_some() {
+            self.deletes.push(deletes);
+        }
         Ok(())
     }
 
@@ -109,6 +107,10 @@ impl<'c, 'a> Batch<'c, 'a> {
         for values in &mut self.values {
             values.truncate(rows);
         }
+        for absent in &mut self.absent {
+            absent.truncate(rows);
+        }
+        self.deletes.truncate(rows);
     }
 
     pub(crate) fn finish(
@@ -121,46 +123,18 @@ impl<'c, 'a> Batch<'c, 'a> {
         arrays.extend(system_arrays(&self.kept, written_at)?);
         let row_offsets = self.kept.iter().map(|queued| queued.position.offset).collect();
         let rows = RecordBatch::try_new(Arc::clone(schema), arrays)?;
-        Ok(Decoded { records, rows, row_offsets, failed: self.failed, ignored_fields: self.ignored_fields })
-    }
-}
-
-impl Column {
-    pub(crate) fn new(column: &ColumnDefinition, table: &TableDefinition) -> Self {
-        let needed = if table.key.contains(&column.name) {
-            Some("the column is part of the key")
-        } else {
-            column.required.then_some("the column is required")
-        };
-        Self { name: column.name.clone(), holds: column.column_type, needed }
-    }
-
-    fn push<'a>(&self, values: &mut ColumnValues<'a>, cell: Option<impl Incoming<'a>>) -> Result<(), Failure> {
-        let Some(value) = cell else {
-            values.push_null();
-            return self.take_null("the field is missing");
-        };
-        match values.push(&value) {
-            Ok(true) => Ok(()),
-            Ok(false) if value.is_null() => self.take_null("the value is null"),
-            Ok(false) => self.take_null("the value is an empty text, which counts as null,"),
-            Err(unfit) => Err(self.refuse(&value.to_shown(), unfit)),
-        }
-    }
-
-    fn take_null(&self, found: &str) -> Result<(), Failure> {
-        let Some(needed) = self.needed else { return Ok(()) };
-        Err(self.failure(&format!("{found} and {needed}")))
-    }
-
-    fn refuse(&self, json: &str, unfit: Unfit) -> Failure {
-        self.failure(&format!("{} {unfit}", shown(json)))
-    }
-
-    fn failure(&self, what: &str) -> Failure {
-        let Self { name, holds, .. } = self;
-        let reason = format!("{name}, {holds}: {what}; expected {}", expected(*holds));
-        Failure { column: Some(name.clone()), reason }
+        let some = |values: Vec<bool>| values.contains(&true).then(|| BooleanArray::from(values));
+        let names = self.rules.columns.iter().map(Column::name);
+        let absent = names.zip(self.absent).filter_map(|(name, absent)| Some((name.to_owned(), some(absent)?)));
+        Ok(Decoded {
+            records,
+            rows,
+            row_offsets,
+            deletes: some(self.deletes),
+            absent: absent.collect(),
+            failed: self.failed,
+            ignored_fields: self.ignored_fields,
+        })
     }
 }
 

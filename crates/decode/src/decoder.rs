@@ -1,12 +1,16 @@
 //! Queued records to typed rows.
 
-use arrow::array::RecordBatch;
+use std::collections::BTreeMap;
+
+use arrow::array::{BooleanArray, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use freshet_model::{PayloadFormat, Position, QueuedRecord, RowTag, TableDefinition, did_you_mean};
 use jiff::Timestamp;
 
-use crate::batch::{Batch, Column, Failure, MOST_CELLS};
+use crate::batch::{Batch, MOST_CELLS};
+use crate::column::{Failure, RowRules};
+use crate::delete_when::DeleteTest;
 use crate::failed::FailedRow;
 use crate::json::{Json, kind_of};
 use crate::schema::table_schema;
@@ -47,9 +51,15 @@ pub struct Decoded {
     pub rows: RecordBatch,
     /// For each row the offset in the queue of its record. The rows of one XML document share theirs.
     pub row_offsets: Vec<u64>,
+    /// The rows (true) whose record deletes the row of its key; none: no row does. Such a row has its key and what orders it,
+    /// and of its other columns those that could be read.
+    pub deletes: Option<BooleanArray>,
+    /// Of a table that merges by patch: by column name, the rows (true) whose record lacked the field, which is not the same as
+    /// null. A column that isn't here was lacked by none.
+    pub absent: BTreeMap<String, BooleanArray>,
     /// What made no row, in the same order: a record, or a row's element of an XML document.
     pub failed: Vec<FailedRow>,
-    /// How many fields of the rows no column asks for; one that stands twice counts twice. Fields of nested objects
+    /// How many fields of the rows neither a column nor `delete_when` asks for; one that stands twice counts twice. Fields of nested objects
     /// don't count.
     pub ignored_fields: u64,
 }
@@ -58,7 +68,7 @@ pub struct Decoded {
 #[derive(Debug)]
 pub struct Decoder {
     schema: SchemaRef,
-    columns: Vec<Column>,
+    rules: RowRules,
     wanted: Wanted,
     row_tag: Option<RowTag>,
 }
@@ -73,10 +83,12 @@ struct Scratch<'a> {
 impl Decoder {
     /// The decoder of a table.
     pub fn new(definition: &TableDefinition) -> Self {
+        let rules = RowRules::new(definition);
+        let fields_of_test = rules.delete_test.as_ref().map_or(&[][..], DeleteTest::fields);
         Self {
             schema: table_schema(definition),
-            columns: definition.columns.iter().map(|column| Column::new(column, definition)).collect(),
-            wanted: Wanted::new(&definition.columns),
+            wanted: Wanted::new(&definition.columns, fields_of_test),
+            rules,
             row_tag: definition.row_tag.clone(),
         }
     }
@@ -90,17 +102,18 @@ impl Decoder {
     /// makes a row, with nulls for the rest, as long as key and required columns have values; a value that its column
     /// can't hold fails its row, and names the first such column.
     ///
+    /// A record that deletes makes a row with no more than its key and what orders it. Of a table that merges by patch a
+    /// record may lack required columns, which others of its key have; what it has for them is not null.
+    ///
     /// An XML document makes a row of each of its elements that the table's `row_tag` names; one that has none fails.
     ///
     /// # Errors
     /// See [`DecodeError`]: never for what stands in a record.
     pub fn decode(&self, records: &[QueuedRecord], written_at: Timestamp) -> Result<Decoded, DecodeError> {
-        let mut batch = Batch::new(&self.columns, records.len());
-        let mut scratch = Scratch {
-            cells: vec![None; self.columns.len()],
-            parts: vec![None; self.columns.len()],
-            row: Tree::default(),
-        };
+        let mut batch = Batch::new(&self.rules, records.len());
+        let fields_of_test = self.rules.delete_test.as_ref().map_or(0, |test| test.fields().len());
+        let places = self.rules.columns.len() + fields_of_test;
+        let mut scratch = Scratch { cells: vec![None; places], parts: vec![None; places], row: Tree::default() };
         let mut decoded = 0;
         for queued in records {
             if batch.is_full() {
@@ -121,7 +134,7 @@ impl Decoder {
         let row = self.find_in_json(&queued.record.payload, cells).map_err(Failure::of_record);
         let row = row.and_then(|unknown_fields| {
             batch.ignored_fields += unknown_fields;
-            batch.push_row(queued, cells.iter().copied())
+            batch.push_row(queued, |place| cells.get(place).copied().flatten())
         });
         if let Err(failure) = row {
             batch.fail(queued, queued.record.payload.clone(), failure);
@@ -169,7 +182,7 @@ impl Decoder {
             let (line, column) = malformed.line_and_column(payload);
             format!("the payload is not acceptable XML at line {line}, column {column}: {}", malformed.reason)
         };
-        let most_rows = (MOST_CELLS / self.columns.len().max(1)).max(ROWS_OF_ANY_DOCUMENT);
+        let most_rows = (MOST_CELLS / self.rules.columns.len().max(1)).max(ROWS_OF_ANY_DOCUMENT);
         let mut rows = Rows::new(payload, tag).map_err(refuse)?;
         let mut count = 0;
         while let Some(raw) = rows.next(&mut scratch.row).map_err(refuse)? {
@@ -180,8 +193,8 @@ impl Decoder {
             let Scratch { parts, row, .. } = &mut *scratch;
             parts.fill(None);
             batch.ignored_fields += self.wanted.find_in_xml(row, parts);
-            let cells = parts.iter().map(|part| part.map(|part| row.value(part)));
-            if let Err(failure) = batch.push_row(queued, cells) {
+            let cell = |place: usize| parts.get(place).copied().flatten().map(|part| row.value(part));
+            if let Err(failure) = batch.push_row(queued, cell) {
                 batch.fail(queued, payload.slice_ref(raw.as_bytes()), failure);
             }
         }

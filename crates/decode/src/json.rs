@@ -70,6 +70,13 @@ impl Wanted {
                 *cell = Some(Json(json));
             }
         }
+        if json == "null" {
+            self.for_each_within(&mut |column| {
+                if let Some(cell) = cells.get_mut(column) {
+                    *cell = Some(Json(json));
+                }
+            });
+        }
         if !self.fields.wanted().is_empty() && json.starts_with('{') {
             self.find_in_json(json, cells)?;
         }

@@ -14,13 +14,15 @@
 //!   than a microsecond.
 //!
 //! Data goes, at ingest: body → [`decompress`] → [`split_records`] → one slice of the body a record, into the queue;
-//! and in the writer and in queries: queued records → [`Decoder::decode`] → rows with the [`table_schema`], and
-//! [`failed_rows`] with the [`failed_schema`].
+//! and in the writer and in queries: queued records → [`Decoder::decode`] → rows with the [`table_schema`], which of them delete
+//! and which fields their records lacked, and [`failed_rows`] with the [`failed_schema`].
 
 mod batch;
+mod column;
 mod column_values;
 mod decoder;
 mod decompress;
+mod delete_when;
 mod failed;
 mod json;
 mod number;

@@ -1,5 +1,7 @@
 //! Numbers in decimal text, read exactly: never through binary floating point unless that is what is asked for.
 
+use std::cmp::Ordering;
+
 use crate::value::Unfit;
 
 /// Most significant digits that are kept: what a decimal of any precision can hold.
@@ -131,6 +133,34 @@ impl<'t> Number<'t> {
     }
 }
 
+impl Number<'_> {
+    /// Its digits without zeros before and after them, and the power of ten before the first of them: 0.0520 is 52 and -1.
+    fn significant(&self) -> (Vec<u8>, i64) {
+        let mut digits: Vec<u8> = self.digits().skip_while(|digit| *digit == 0).collect();
+        let count = |length: usize| i64::try_from(length).unwrap_or(i64::MAX);
+        let power = count(digits.len()).saturating_sub(count(self.fraction.len())).saturating_add(self.exponent);
+        while digits.pop_if(|digit| *digit == 0).is_some() {}
+        (digits, power)
+    }
+}
+
+/// How two numbers compare, exactly; none: one of them isn't any.
+pub(crate) fn compare(left: &str, right: &str) -> Option<Ordering> {
+    let (left, right) = (Number::parse(left)?, Number::parse(right)?);
+    let sign = |number: &Number<'_>| match (number.is_zero(), number.negative) {
+        (true, _) => 0,
+        (false, true) => -1,
+        (false, false) => 1,
+    };
+    let (sign_of_left, sign_of_right) = (sign(&left), sign(&right));
+    if sign_of_left != sign_of_right || sign_of_left == 0 {
+        return Some(sign_of_left.cmp(&sign_of_right));
+    }
+    let ((left_digits, left_power), (right_digits, right_power)) = (left.significant(), right.significant());
+    let by_magnitude = left_power.cmp(&right_power).then_with(|| left_digits.cmp(&right_digits));
+    Some(if sign_of_left < 0 { by_magnitude.reverse() } else { by_magnitude })
+}
+
 /// `exponent` is 0 to 38.
 fn power_of_ten(exponent: i64) -> u128 {
     10_u128.pow(u32::try_from(exponent).unwrap_or(0))
@@ -203,10 +233,32 @@ pub(crate) fn parse_double(text: &str) -> Result<f64, Unfit> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use rstest::rstest;
 
     use super::*;
 
+    #[rstest]
+    #[case("9007199254740993", "9007199254740992", Ordering::Greater)]
+    #[case("0.1", "0.1000000000000000055511151231257827", Ordering::Less)]
+    #[case("1e99999999999999999999", "9e99", Ordering::Greater)]
+    #[case("-1e99999999999999999999", "1e-99999999999999999999", Ordering::Less)]
+    #[case("-0.0", "0e7", Ordering::Equal)]
+    fn numbers_compare_exactly(#[case] left: &str, #[case] right: &str, #[case] expected: Ordering) {
+        assert_eq!(compare(left, right), Some(expected));
+        assert_eq!(compare(right, left), Some(expected.reverse()));
+    }
+
     proptest! {
+        #[test]
+        fn numbers_compare_as_their_scaled_values(
+            left in "[+-]?[0-9]{0,6}(\\.[0-9]{0,5})?(e[+-]?[0-3])?",
+            right in "[+-]?[0-9]{0,6}(\\.[0-9]{0,5})?(e[+-]?[0-3])?",
+        ) {
+            let scaled = |text: &str| parse_decimal(text, 38, 8).ok();
+            let expected = scaled(&left).zip(scaled(&right)).map(|(left, right)| left.cmp(&right));
+            prop_assert_eq!(compare(&left, &right), expected);
+        }
+
         #[test]
         fn plain_numbers_are_read_as_all_are(
             text in "[+-]?0{0,3}[0-9]{0,16}(\\.[0-9]{0,6}0{0,4})?",

@@ -104,7 +104,7 @@ impl<'a> Scalar<'a> {
         if trimmed.is_empty() { Self::Null } else { Self::Text(trimmed) }
     }
 
-    fn into_number(self) -> Result<Option<Cow<'a, str>>, Unfit> {
+    pub(crate) fn into_number(self) -> Result<Option<Cow<'a, str>>, Unfit> {
         match self {
             Self::Null => Ok(None),
             Self::Number(text) => Ok(Some(Cow::Borrowed(text))),

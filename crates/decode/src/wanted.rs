@@ -7,7 +7,8 @@ use freshet_model::{ColumnDefinition, PathStep};
 /// What columns want of one value: all of it, fields of it, elements of it.
 #[derive(Debug, Default)]
 pub(crate) struct Wanted {
-    /// The columns that take the value itself, by their place in the table.
+    /// The columns that take the value itself, by their place in the table; what is wanted beyond columns has a place after
+    /// them.
     pub(crate) columns: Vec<usize>,
     pub(crate) fields: WantedFields,
     /// By their index.
@@ -26,15 +27,27 @@ pub(crate) struct WantedFields {
 }
 
 impl Wanted {
-    /// What a table's columns want of a record.
-    pub(crate) fn new(columns: &[ColumnDefinition]) -> Self {
+    /// What a table's columns want of a record, and after them these fields.
+    pub(crate) fn new(columns: &[ColumnDefinition], fields: &[String]) -> Self {
         let mut root = Self::default();
         for (place, column) in columns.iter().enumerate() {
             let by_name = [PathStep::Field(column.name.as_str().to_owned())];
             let steps = column.path.as_ref().map_or(&by_name[..], |path| path.steps());
             root.add(steps, place);
         }
+        for (place, field) in (columns.len()..).zip(fields) {
+            root.add(&[PathStep::Field(field.clone())], place);
+        }
         root
+    }
+
+    /// Calls `take` with the columns that want something within the value, at whatever depth: what is null has null for all of
+    /// them. Recursion ends with the paths' steps, of which there are at most 16.
+    pub(crate) fn for_each_within(&self, take: &mut impl FnMut(usize)) {
+        for within in self.fields.wanted().iter().chain(self.elements.values()) {
+            within.columns.iter().copied().for_each(&mut *take);
+            within.for_each_within(take);
+        }
     }
 
     fn add(&mut self, steps: &[PathStep], place: usize) {

@@ -150,7 +150,7 @@ impl ColumnDefinition {
     }
 }
 
-fn is_reserved(name: &str) -> bool {
+pub(crate) fn is_reserved(name: &str) -> bool {
     SYSTEM_COLUMNS.iter().chain(&INTERNAL_COLUMNS).any(|reserved| name.eq_ignore_ascii_case(reserved))
         || name.to_ascii_lowercase().starts_with("_freshet")
 }

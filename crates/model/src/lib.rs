@@ -14,6 +14,7 @@ mod column;
 mod cron;
 mod database;
 mod definition;
+mod delete_when;
 mod document;
 mod identifier;
 mod index;
@@ -30,6 +31,7 @@ pub use column::{ColumnDefinition, ColumnType, INTERNAL_COLUMNS, MAX_DECIMAL_PRE
 pub use cron::CronLine;
 pub use database::{DatabaseDefinition, ExternalFormat, ExternalTable, MAX_TABLES_OF_DATABASE, SqlTable};
 pub use definition::{Definition, ResourceKind};
+pub use delete_when::{Constant, DeleteWhen, RecordTest, Tested};
 pub use document::{Fields, Problem, Problems, read_object};
 pub use identifier::{
     ApiKeyId, ColumnName, IndexId, InvalidIdentifier, ParameterName, RequestId, ResourceName, RowTag, StreamId,
@@ -42,4 +44,4 @@ pub use path::{JsonPath, PathStep};
 pub use query::{MAX_PARAMETERS, QueryDefinition};
 pub use record::{PayloadFormat, Position, QueuedRecord, Record, RecordHeaders};
 pub use stream::StreamDefinition;
-pub use table::{MAX_COLUMNS, Start, TableDefinition, TableMode, TableState};
+pub use table::{MAX_COLUMNS, Start, TableDefinition, TableMerge, TableMode, TableState};

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
 use crate::{
-    ColumnDefinition, ColumnName, ColumnType, Fields, Problems, ResourceName, RowTag, did_you_mean, read_object,
+    ColumnDefinition, ColumnName, ColumnType, DeleteWhen, Fields, Problems, ResourceName, RowTag, did_you_mean,
+    read_object,
 };
 
 /// Most columns of a table: as many as SQL engines and a record's megabyte can use.
@@ -22,6 +23,17 @@ pub enum TableMode {
     Upsert,
     /// One row a record.
     Append,
+}
+
+/// What becomes of a row when a newer record of its key comes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TableMerge {
+    /// The newest record takes the row's place.
+    #[default]
+    Replace,
+    /// Each column has the value of the newest record that has the field, null included.
+    Patch,
 }
 
 /// Whether records flow into a table.
@@ -95,10 +107,20 @@ pub struct TableDefinition {
     /// The column that decides which record of a key is the newest; none: arrival decides.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub order_by: Option<ColumnName>,
+    /// What becomes of a row when a newer record of its key comes; for `append` it says nothing.
+    #[serde(skip_serializing_if = "is_default")]
+    pub merge: TableMerge,
+    /// Which records delete the row of their key; none: none does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delete_when: Option<DeleteWhen>,
     /// Where in the stream it starts.
     pub start: Start,
     /// Its columns, at least one.
     pub columns: Vec<ColumnDefinition>,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl TableDefinition {
@@ -139,14 +161,34 @@ impl TableDefinition {
         );
         let key: Vec<ColumnName> = fields.list("key").unwrap_or_default();
         let order_by: Option<ColumnName> = fields.optional("order_by");
+        let merges = [("replace", Some(TableMerge::Replace)), ("patch", Some(TableMerge::Patch))];
+        let merge = choice(&mut fields, "merge", &merges, None);
+        let delete_when: Option<String> = fields.optional("delete_when");
         let start = fields.optional("start").unwrap_or(Start::Tail);
         let columns = read_columns(&mut fields);
         check_key(&mut fields, mode, &key, &columns);
         if let Some(order_by) = &order_by {
             check_order(&mut fields, mode, order_by, &columns);
         }
+        if mode == TableMode::Append && merge.is_some() {
+            fields.problem("merge", "a table with mode = \"append\" keeps every record and takes no merge");
+        }
+        let merge = merge.unwrap_or_default();
+        let delete_when = delete_when.and_then(|text| read_delete_when(&mut fields, mode, &text, &columns));
         fields.finish();
-        Some(Self { stream: stream?, row_tag, state, databases, mode, key, order_by, start, columns })
+        Some(Self {
+            stream: stream?,
+            row_tag,
+            state,
+            databases,
+            mode,
+            key,
+            order_by,
+            merge,
+            delete_when,
+            start,
+            columns,
+        })
     }
 }
 
@@ -234,6 +276,25 @@ fn check_order(fields: &mut Fields<'_>, mode: TableMode, order_by: &ColumnName, 
     }
 }
 
+fn read_delete_when(
+    fields: &mut Fields<'_>,
+    mode: TableMode,
+    text: &str,
+    columns: &[ColumnDefinition],
+) -> Option<DeleteWhen> {
+    if mode == TableMode::Append {
+        fields.problem("delete_when", "a table with mode = \"append\" keeps every record and takes no delete_when");
+        return None;
+    }
+    match DeleteWhen::parse(text, columns) {
+        Ok(delete_when) => Some(delete_when),
+        Err(refusal) => {
+            fields.problem("delete_when", refusal);
+            None
+        }
+    }
+}
+
 fn no_such_column(name: &ColumnName, columns: &[ColumnDefinition]) -> String {
     format!(
         "there is no column {name}{}",
@@ -270,6 +331,48 @@ mod tests {
         let table = TableDefinition::read("", &of_xml).unwrap();
         assert_eq!(table.row_tag.as_ref().map(RowTag::as_str), Some("order"));
         assert_eq!(TableDefinition::read("", &serde_json::to_value(&table).unwrap()), Ok(table));
+    }
+
+    #[test]
+    fn merge_and_delete_when_are_kept_as_they_are_written() {
+        let plain = TableDefinition::read("", &orders()).unwrap();
+        assert_eq!((plain.merge, &plain.delete_when), (TableMerge::Replace, &None));
+        let mut document = orders();
+        document["merge"] = json!("replace");
+        assert_eq!(TableDefinition::read("", &document), Ok(plain.clone()));
+        let written = serde_json::to_value(&plain).unwrap();
+        assert!(written.get("merge").is_none() && written.get("delete_when").is_none(), "{written}");
+
+        document["merge"] = json!("patch");
+        document["delete_when"] = json!("op = 'D' OR city IS NULL");
+        let table = TableDefinition::read("", &document).unwrap();
+        let written = serde_json::to_value(&table).unwrap();
+        assert_eq!((&written["merge"], &written["delete_when"]), (&json!("patch"), &json!("op = 'D' OR city IS NULL")));
+        assert_eq!(TableDefinition::read("", &written), Ok(table));
+    }
+
+    #[test]
+    fn merge_and_delete_when_that_can_not_be_are_refused() {
+        let refusals = |changes: Value| {
+            let mut document = orders();
+            for (field, value) in changes.as_object().unwrap() {
+                document[field] = value.clone();
+            }
+            TableDefinition::read("tables.orders", &document).unwrap_err().to_string()
+        };
+        let text = refusals(json!({"merge": "pacth", "delete_when": "op LIKE 'D'"}));
+        assert!(text.contains("tables.orders.merge: \"pacth\" is not known here; write replace or patch"), "{text}");
+        assert!(text.contains("did you mean \"patch\"?"), "{text}");
+        assert!(text.contains("tables.orders.delete_when: found LIKE, expected ="), "{text}");
+        assert!(text.contains("at line 1, column 4"), "{text}");
+        let text = refusals(json!({"delete_when": true}));
+        assert!(text.contains("tables.orders.delete_when: expected a text"), "{text}");
+        let append = json!({
+            "mode": "append", "key": [], "order_by": null, "merge": "replace", "delete_when": "op = 'D'",
+        });
+        let expected = "tables.orders.merge: a table with mode = \"append\" keeps every record and takes no merge; \
+                        tables.orders.delete_when: a table with mode = \"append\" keeps every record and takes no delete_when";
+        assert_eq!(refusals(append), expected);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::fmt;
 /// Longest text of the parser's or of the caller that an error repeats, in characters.
 const SHOWN: usize = 400;
 
-/// A place in a query's text, both from 1; the column counts characters.
+/// A place in a text, both from 1; the column counts characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position {
     /// From 1.
@@ -20,7 +20,7 @@ impl fmt::Display for Position {
     }
 }
 
-/// What is wrong with a query's text. Messages are for the one who wrote it.
+/// What is wrong with the text of a query or a condition. Messages are for the one who wrote it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SqlError {
     /// The text is no SELECT, or more than one statement.
@@ -44,6 +44,14 @@ pub enum SqlError {
     TooComplex {
         /// The limit, and what to do.
         what: String,
+    },
+    /// The text of a condition is longer than what is read.
+    #[error("the condition has {bytes} bytes, at most {most} are read")]
+    ConditionTooLong {
+        /// How many it has.
+        bytes: usize,
+        /// How many it may have.
+        most: usize,
     },
     /// A parameter has no name that one may have, or, to whoever gives values, a value is missing, superfluous or of the
     /// wrong kind.

@@ -21,7 +21,7 @@ pub const MAX_SQL_BYTES: usize = 100_000;
 pub const MAX_CONSTANT_BYTES: usize = 16 << 10;
 
 /// The dialect: what most engines understand, with `"quoted names"`, `$1`, `?` and `$name`.
-const DIALECT: GenericDialect = GenericDialect {};
+pub(crate) const DIALECT: GenericDialect = GenericDialect {};
 
 /// A text that is one SELECT, with what it names.
 #[derive(Debug, Clone)]

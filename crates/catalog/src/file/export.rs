@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::ResourceFile;
 
 /// The order in which fields are written: what identifies first, what is long last. Others come after, by name.
-const ORDER: [&str; 26] = [
+const ORDER: [&str; 28] = [
     "name",
     "id",
     "description",
@@ -24,6 +24,8 @@ const ORDER: [&str; 26] = [
     "mode",
     "key",
     "order_by",
+    "merge",
+    "delete_when",
     "start",
     "filters",
     "refresh",

@@ -26,6 +26,8 @@ stream = "orders"
 databases = ["retail"]
 key = ["order_id"]
 order_by = "at"
+merge = "patch"
+delete_when = "op = 'D' OR city = 'nowhere'"
 start = 2026-06-14T00:00:00Z
 columns = [
   { name = "order_id", type = "string" },
@@ -77,6 +79,8 @@ databases = ["retail"]
 mode = "upsert"
 key = ["order_id"]
 order_by = "at"
+merge = "patch"
+delete_when = "op = 'D' OR city = 'nowhere'"
 start = "2026-06-14T00:00:00Z"
 columns = [
   { name = "order_id", type = "string" },

@@ -51,6 +51,7 @@ async fn a_plan_says_what_happens_and_applying_it_does_just_that() {
         .unwrap()
         .push(json!({"name": "total", "type": "decimal(9,2)"}));
     changed["tables"]["orders"]["start"] = json!("beginning");
+    changed["tables"]["orders"]["delete_when"] = json!("op = 'D'");
     changed.as_object_mut().unwrap().remove("databases");
     changed.as_object_mut().unwrap().remove("api-keys");
     let second = setup.catalog.plan(&setup.tenant, &file(&changed), false, time(NOW)).await.unwrap();
@@ -60,6 +61,7 @@ async fn a_plan_says_what_happens_and_applying_it_does_just_that() {
             {"kind": "streams", "name": "orders", "action": "change", "details": ["rate_limit: 5000 → 6000", "shards: 1 → 2"]},
             {"kind": "tables", "name": "orders", "action": "change", "details": [
                 "columns: adds total decimal(9,2)",
+                "delete_when: not set → \"op = 'D'\"",
                 "start: \"tail\" → \"beginning\" (when the table is next made active)",
             ]},
         ]})

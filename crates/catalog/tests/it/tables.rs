@@ -34,6 +34,7 @@ const WAY_OUT: &str =
 #[case::mode(|table: &mut Value| { table["mode"] = json!("append"); table["key"] = json!([]); table["order_by"] = Value::Null; }, "mode", "can't change in place; it is \"upsert\"")]
 #[case::key(|table: &mut Value| table["key"] = json!(["order_id", "at"]), "key", "can't change in place; it is [\"order_id\"]")]
 #[case::order(|table: &mut Value| table["order_by"] = Value::Null, "order_by", "can't change in place; it is \"at\"")]
+#[case::merge(|table: &mut Value| table["merge"] = json!("patch"), "merge", "can't change in place; it is \"replace\"")]
 #[case::removed(|table: &mut Value| { table["columns"].as_array_mut().unwrap().pop(); }, "columns", "column city can't be removed")]
 #[case::column_type(|table: &mut Value| table["columns"][2]["type"] = json!("json"), "columns[2].type", "of column city can't change in place; it is string")]
 #[case::required(|table: &mut Value| table["columns"][2]["required"] = json!(true), "columns[2].required", "of column city can't change in place; it is false")]
@@ -60,6 +61,33 @@ async fn everything_else_is_refused_with_the_way_out(
     }
     let unchanged = setup.put(ResourceKind::Tables, "orders", orders_table()).await.unwrap();
     assert_eq!(unchanged.change, Change::Unchanged);
+}
+
+#[tokio::test]
+async fn which_records_delete_may_change_and_is_kept() {
+    let setup = Setup::new().with_orders().await;
+    let mut table = orders_table();
+    for delete_when in [json!("op = 'D'"), json!("op IN ('D', 'X') OR city = 'nowhere'"), Value::Null] {
+        table["delete_when"] = delete_when.clone();
+        let outcome = setup.put(ResourceKind::Tables, "orders", table.clone()).await.unwrap();
+        assert_eq!(outcome.change, Change::Changed);
+        let read = setup.other_catalog().get(&setup.tenant, ResourceKind::Tables, "orders").await.unwrap().unwrap();
+        let Definition::Table(definition) = read.definition else { panic!("{outcome:?}") };
+        assert_eq!(json!(definition.delete_when), delete_when);
+        assert_eq!(setup.put(ResourceKind::Tables, "orders", table.clone()).await.unwrap().change, Change::Unchanged);
+    }
+}
+
+#[tokio::test]
+async fn a_table_that_merges_by_patch_stays_so() {
+    let setup = Setup::new().with_orders().await;
+    let mut table = orders_table();
+    table["merge"] = json!("patch");
+    setup.put(ResourceKind::Tables, "patched", table.clone()).await.unwrap();
+    table["columns"].as_array_mut().unwrap().push(json!({"name": "total", "type": "double"}));
+    assert_eq!(setup.put(ResourceKind::Tables, "patched", table).await.unwrap().change, Change::Changed);
+    let refused = setup.put(ResourceKind::Tables, "patched", orders_table()).await.unwrap_err().to_string();
+    assert!(refused.contains("merge: can't change in place; it is \"patch\""), "{refused}");
 }
 
 #[rstest]

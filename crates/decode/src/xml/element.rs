@@ -177,6 +177,11 @@ impl<'a> Tree<'a> {
         std::iter::successors(Some(first), |at| self.nodes.get(*at)?.next.get())
     }
 
+    /// Whether a part is an element that says that it is null.
+    pub(super) fn is_nil(&self, part: Part) -> bool {
+        matches!(part, Part::Node(at) if self.node(at).is_some_and(|node| node.kind == Kind::Nil))
+    }
+
     /// A part as a column takes it.
     pub(crate) fn value(&self, part: Part) -> XmlValue<'a, '_> {
         XmlValue { tree: self, part }

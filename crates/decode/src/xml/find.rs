@@ -61,6 +61,13 @@ impl Wanted {
                 *taken = Some(part);
             }
         }
+        if tree.is_nil(part) {
+            self.for_each_within(&mut |column| {
+                if let Some(within) = parts.get_mut(column) {
+                    *within = Some(part);
+                }
+            });
+        }
         if let Part::Node(at) = part
             && !self.fields.wanted().is_empty()
         {

@@ -8,8 +8,10 @@
     reason = "tests"
 )]
 
+mod absent;
 mod cells;
 mod decompress;
+mod deletes;
 mod fields;
 mod fuzz_corpus;
 mod properties;

@@ -1,5 +1,6 @@
-//! Texts of queries.
+//! Texts of queries and conditions.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
+mod conditions;
 mod names;
 mod refusals;

@@ -49,6 +49,24 @@ async fn a_table_says_from_when_on_it_takes_records() {
 }
 
 #[tokio::test]
+async fn a_table_shows_how_it_merges_and_what_deletes() {
+    let setup = Setup::new().await.with_orders().await;
+    let mut table = orders_table();
+    table["merge"] = json!("patch");
+    table["delete_when"] = json!("op = 'D'");
+    let made = setup.put("/admin/v0/tables/patched", &table).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.body);
+    let shown = setup.get("/admin/v0/tables/patched").await.body["definition"].clone();
+    assert_eq!((&shown["merge"], &shown["delete_when"]), (&json!("patch"), &json!("op = 'D'")));
+    table["delete_when"] = json!("op LIKE 'D'");
+    let refused = setup.put("/admin/v0/tables/patched", &table).await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+    assert!(refused.body.to_string().contains("found LIKE, expected ="), "{}", refused.body);
+    let plain = setup.get("/admin/v0/tables/orders").await.body["definition"].clone();
+    assert!(plain.get("merge").is_none() && plain.get("delete_when").is_none(), "{plain}");
+}
+
+#[tokio::test]
 async fn everything_wrong_is_told_at_once() {
     let setup = Setup::new().await.with_orders().await;
     let wrong = json!({"stream": "oders", "mode": "upsret", "key": ["id"], "colums": [], "columns": [{"name": "id", "type": "strin"}]});
