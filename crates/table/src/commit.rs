@@ -64,7 +64,7 @@ pub(crate) async fn commit(
 ) -> Result<Committed, DeltaTableError> {
     let Fresh { rows, transactions } = fresh;
     let properties = properties(transactions, commit_id);
-    let TableKind::Upsert { key, order_by } = kind else { return append(base, rows, properties).await };
+    let TableKind::Upsert { key, order_by, .. } = kind else { return append(base, rows, properties).await };
     let newest = {
         let (key, order_by) = (key.clone(), order_by.clone());
         tokio::task::spawn_blocking(move || winners(&rows, &key, order_by.as_deref()))

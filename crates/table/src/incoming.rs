@@ -1,9 +1,9 @@
 //! What of a delivery is not yet in the table.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, new_null_array};
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, new_null_array};
 use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 use deltalake_core::kernel::Transaction;
@@ -23,6 +23,11 @@ pub struct Slice {
     pub rows: RecordBatch,
     /// The offset of each row, never falling, within `offsets`. Rows of one offset are in the order of their record.
     pub row_offsets: Vec<u64>,
+    /// The rows (true) that delete their key; none: no row does.
+    pub deletes: Option<BooleanArray>,
+    /// By column name, the rows (true) whose record lacked the field; only for tables that merge by patch. Of a column that
+    /// isn't here no record lacked it.
+    pub absent: BTreeMap<String, BooleanArray>,
 }
 
 /// The rows that a commit adds, and what it says of them.
@@ -46,7 +51,10 @@ pub(crate) fn conformed(path: &str, schema: &SchemaRef, slices: &[Slice]) -> Res
 }
 
 fn conform(schema: &SchemaRef, slice: &Slice) -> Result<Slice, String> {
-    let Slice { partition, offsets, rows, row_offsets } = slice;
+    let Slice { partition, offsets, rows, row_offsets, deletes, absent } = slice;
+    if deletes.is_some() || !absent.is_empty() {
+        return Err("rows that delete their key, and rows that lack fields, are not taken yet".to_owned());
+    }
     if row_offsets.len() != rows.num_rows() {
         return Err(format!("{} rows came with {} offsets", rows.num_rows(), row_offsets.len()));
     }
@@ -87,7 +95,14 @@ fn conform(schema: &SchemaRef, slice: &Slice) -> Result<Slice, String> {
         columns.push(column);
     }
     let rows = RecordBatch::try_new(schema.clone(), columns).map_err(|error| error.to_string())?;
-    Ok(Slice { partition: *partition, offsets: offsets.clone(), rows, row_offsets: row_offsets.clone() })
+    Ok(Slice {
+        partition: *partition,
+        offsets: offsets.clone(),
+        rows,
+        row_offsets: row_offsets.clone(),
+        deletes: None,
+        absent: BTreeMap::new(),
+    })
 }
 
 /// What of the slices (sorted by partition and offset) is not yet in; none: nothing of it has to be written.
@@ -140,7 +155,7 @@ mod tests {
         let row_offsets: Vec<u64> = offsets.clone().collect();
         let column = Int64Array::from_iter_values(offsets.clone().map(|offset| i64::try_from(offset).unwrap()));
         let rows = RecordBatch::try_new(schema(), vec![Arc::new(column)]).unwrap();
-        Slice { partition, offsets, rows, row_offsets }
+        Slice { partition, offsets, rows, row_offsets, deletes: None, absent: BTreeMap::new() }
     }
 
     /// Offsets of the rows taken, and what the commit says of its partitions.
@@ -175,7 +190,7 @@ mod tests {
 
     #[test]
     fn a_slice_without_rows_moves_on_only_with_others() {
-        let empty = || Slice { offsets: 5..9, row_offsets: Vec::new(), rows: slice(0, 0..0).rows, partition: 0 };
+        let empty = || Slice { offsets: 5..9, ..slice(0, 0..0) };
         assert_eq!(fresh_offsets(&[empty()], &[]), None);
         let (_, said) = fresh_offsets(&[empty(), slice(1, 0..1)], &[]).unwrap();
         assert_eq!(said.first(), Some(&("freshet:t:0".to_owned(), 9)));

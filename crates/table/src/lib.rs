@@ -44,6 +44,6 @@ pub use foreign::ForeignTable;
 pub use incoming::Slice;
 pub use paths::{failed_table_path, made_table_path, table_path};
 pub use replace::{ReplaceError, Replacement};
-pub use spec::{TableKind, TableSpec};
+pub use spec::{Merge, TableKind, TableSpec};
 pub use table::{Table, TableDetails, WriteOutcome};
 pub use tables::Tables;

@@ -13,6 +13,8 @@ use crate::TableError;
 const MODE_PROPERTY: &str = "freshet.mode";
 const KEY_PROPERTY: &str = "freshet.key";
 const ORDER_PROPERTY: &str = "freshet.orderBy";
+/// A table that replaces rows doesn't have it.
+const MERGE_PROPERTY: &str = "freshet.merge";
 /// Commits from checkpoint to checkpoint: opening a table reads at most so many entries of its log.
 const CHECKPOINT_INTERVAL: &str = "100";
 
@@ -35,11 +37,33 @@ pub enum TableKind {
         key: Vec<String>,
         /// The column that says which record is newer, before `received_at`, `_partition` and `_offset`.
         order_by: Option<String>,
+        /// What becomes of a row when a newer record of its key comes.
+        merge: Merge,
     },
     /// Every record once.
     Append,
     /// What [`Tables::replace`](crate::Tables::replace) put there last: no records.
     Replaced,
+}
+
+/// What becomes of a row when a newer record of its key comes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Merge {
+    /// The newest record takes the row's place.
+    #[default]
+    Replace,
+    /// Each column has the value of the newest record that has the field.
+    Patch,
+}
+
+impl Merge {
+    fn from_property(property: Option<&str>) -> Option<Self> {
+        match property {
+            None | Some("replace") => Some(Self::Replace),
+            Some("patch") => Some(Self::Patch),
+            Some(_) => None,
+        }
+    }
 }
 
 impl TableKind {
@@ -50,7 +74,8 @@ impl TableKind {
             "replaced" => Some(Self::Replaced),
             "upsert" => {
                 let key = properties.get(KEY_PROPERTY)?.split(',').map(str::to_owned).collect();
-                Some(Self::Upsert { key, order_by: properties.get(ORDER_PROPERTY).cloned() })
+                let merge = Merge::from_property(properties.get(MERGE_PROPERTY).map(String::as_str))?;
+                Some(Self::Upsert { key, order_by: properties.get(ORDER_PROPERTY).cloned(), merge })
             }
             _ => None,
         }
@@ -62,10 +87,13 @@ impl TableKind {
         match self {
             Self::Append => properties.push((MODE_PROPERTY, "append".to_owned())),
             Self::Replaced => properties.push((MODE_PROPERTY, "replaced".to_owned())),
-            Self::Upsert { key, order_by } => {
+            Self::Upsert { key, order_by, merge } => {
                 properties.push((MODE_PROPERTY, "upsert".to_owned()));
                 properties.push((KEY_PROPERTY, key.join(",")));
                 properties.extend(order_by.iter().map(|order_by| (ORDER_PROPERTY, order_by.clone())));
+                if *merge == Merge::Patch {
+                    properties.push((MERGE_PROPERTY, "patch".to_owned()));
+                }
             }
         }
         properties.into_iter().map(|(name, value)| (name.to_owned(), Some(value))).collect()
@@ -76,7 +104,7 @@ impl TableSpec {
     /// Refuses a spec whose key or order names no column.
     pub(crate) fn check(&self, path: &str) -> Result<(), TableError> {
         let mut needed: Vec<&str> = vec![system::RECEIVED_AT, system::PARTITION, system::OFFSET];
-        if let TableKind::Upsert { key, order_by } = &self.kind {
+        if let TableKind::Upsert { key, order_by, .. } = &self.kind {
             if key.is_empty() {
                 return Err(mismatch(path, "", "an upsert needs a key".to_owned()));
             }
@@ -144,4 +172,33 @@ pub(crate) fn delta_fields(path: &str, schema: &Schema) -> Result<Vec<StructFiel
 
 fn mismatch(path: &str, column: &str, problem: String) -> TableError {
     TableError::SchemaMismatch { path: path.to_owned(), column: column.to_owned(), problem }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn upsert(merge: Merge) -> TableKind {
+        TableKind::Upsert { key: vec!["id".to_owned(), "line".to_owned()], order_by: None, merge }
+    }
+
+    fn written(kind: &TableKind) -> HashMap<String, String> {
+        kind.properties().into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    }
+
+    #[test]
+    fn a_kind_is_read_from_its_properties() {
+        for kind in [TableKind::Append, TableKind::Replaced, upsert(Merge::Replace), upsert(Merge::Patch)] {
+            assert_eq!(TableKind::from_properties(&written(&kind)), Some(kind));
+        }
+    }
+
+    #[test]
+    fn only_a_table_that_patches_says_how_it_merges() {
+        assert_eq!(written(&upsert(Merge::Replace)).get(MERGE_PROPERTY), None);
+        let mut properties = written(&upsert(Merge::Patch));
+        assert_eq!(properties.get(MERGE_PROPERTY).map(String::as_str), Some("patch"));
+        properties.insert(MERGE_PROPERTY.to_owned(), "of a later version".to_owned());
+        assert_eq!(TableKind::from_properties(&properties), None);
+    }
 }

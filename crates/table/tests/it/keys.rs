@@ -1,5 +1,6 @@
 //! Keys of every type, alone and together.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -7,7 +8,7 @@ use arrow::array::{
     StringArray, TimestampMicrosecondArray,
 };
 use arrow::datatypes::{Field, Schema};
-use freshet_table::{Slice, Table, TableKind, TableSpec};
+use freshet_table::{Merge, Slice, Table, TableKind, TableSpec};
 use rstest::rstest;
 
 use crate::support::{Local, TOPIC, number};
@@ -54,7 +55,14 @@ fn batch(keys: &[(&str, &[usize])], offset: i64) -> RecordBatch {
 
 async fn write(table: &Table, rows: RecordBatch, offset: u64) {
     let end = offset + rows.num_rows() as u64;
-    let slice = Slice { partition: 0, offsets: offset..end, rows, row_offsets: (offset..end).collect() };
+    let slice = Slice {
+        partition: 0,
+        offsets: offset..end,
+        rows,
+        row_offsets: (offset..end).collect(),
+        deletes: None,
+        absent: BTreeMap::new(),
+    };
     table.write(TOPIC, vec![slice]).await.unwrap();
 }
 
@@ -74,7 +82,8 @@ async fn a_key_of_any_type_is_found_again(#[case] types: &[&str]) {
     let second: Vec<(&str, &[usize])> = types.iter().map(|of_type| (*of_type, [1].as_slice())).collect();
     let rows = batch(&first, 0);
     let key = types.iter().map(|of_type| format!("Key_{of_type}")).collect();
-    let spec = TableSpec { schema: rows.schema(), kind: TableKind::Upsert { key, order_by: None } };
+    let spec =
+        TableSpec { schema: rows.schema(), kind: TableKind::Upsert { key, order_by: None, merge: Merge::Replace } };
     let table = local.tables().open_or_create("tables/keys", &spec).await.unwrap();
     write(&table, rows, 0).await;
     // The first key twice in one batch: the later offset holds.

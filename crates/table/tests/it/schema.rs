@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use freshet_table::{Slice, TableError, TableKind, TableSpec};
+use freshet_table::{Merge, Slice, TableError, TableKind, TableSpec};
 use rstest::rstest;
 
 use crate::model::Row;
-use crate::support::{Local, PATH, TOPIC, number, schema, slice, spec, upsert};
+use crate::support::{Local, PATH, TOPIC, number, schema, slice, spec, upsert, upsert_by};
 
 fn row(offset: u64) -> Row {
     Row { key: ("a".to_owned(), Some(1)), order: None, value: "x".to_owned(), received_at: 1, partition: 0, offset }
@@ -64,7 +64,8 @@ async fn a_column_that_another_process_knows_of_and_this_one_not_yet_stays_and_i
 }, kind: upsert() }, "value", "column value is string and asked for as double")]
 #[case::a_required_column_more(TableSpec { schema: wider(Field::new("email", DataType::Utf8, false)), kind: upsert() },
     "email", "column email is new and may not be null")]
-#[case::another_key(spec(TableKind::Upsert { key: vec!["line".to_owned()], order_by: Some("seq".to_owned()) }), "", "kept as")]
+#[case::another_key(spec(TableKind::Upsert { key: vec!["line".to_owned()], order_by: Some("seq".to_owned()), merge: Merge::Replace }), "", "kept as")]
+#[case::another_merge(spec(upsert_by(Merge::Patch)), "", "kept as")]
 #[case::another_mode(spec(TableKind::Append), "", "kept as")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn anything_else_is_refused_with_the_way_out(

@@ -1,5 +1,6 @@
 //! Tables to test on, and what is in them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -7,7 +8,7 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit};
 use datafusion::prelude::SessionContext;
-use freshet_table::{Slice, Table, TableKind, TableSpec, Tables};
+use freshet_table::{Merge, Slice, Table, TableKind, TableSpec, Tables};
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use tempfile::TempDir;
@@ -38,7 +39,11 @@ pub(crate) fn spec(kind: TableKind) -> TableSpec {
 }
 
 pub(crate) fn upsert() -> TableKind {
-    TableKind::Upsert { key: vec!["order_id".to_owned(), "line".to_owned()], order_by: Some("seq".to_owned()) }
+    upsert_by(Merge::Replace)
+}
+
+pub(crate) fn upsert_by(merge: Merge) -> TableKind {
+    TableKind::Upsert { key: vec!["order_id".to_owned(), "line".to_owned()], order_by: Some("seq".to_owned()), merge }
 }
 
 /// Files in a directory of their own.
@@ -89,6 +94,8 @@ pub(crate) fn slice(partition: u32, offsets: std::ops::Range<u64>, rows: &[Row])
         offsets,
         rows: RecordBatch::try_new(schema(), columns).unwrap(),
         row_offsets: rows.iter().map(|row| row.offset).collect(),
+        deletes: None,
+        absent: BTreeMap::new(),
     }
 }
 
