@@ -6,16 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use freshet_catalog::{Table, TenantCatalog};
-use freshet_decode::{Decoded, Decoder, FailedRow, failed_rows, failed_schema, table_schema};
-use freshet_model::{QueuedRecord, StreamId, TableMode, TableState, TenantId};
-use freshet_queue::{PartitionBatch, ReadLimit, fnv1a};
-use freshet_table::{Merge, Slice, TableKind, TableSpec, WriteOutcome};
+use freshet_decode::{Decoded, Decoder, failed_rows, failed_schema};
+use freshet_model::{QueuedRecord, StreamId, TableState, TenantId};
+use freshet_queue::{PartitionBatch, ReadLimit};
+use freshet_table::{Slice, TableKind, TableSpec, WriteOutcome};
 use freshet_table::{failed_table_path, table_path};
 use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
 use metrics::{counter, histogram};
 use tracing::{debug, error, info};
 
+use crate::definition::{fingerprint, slice_of, spec_of};
 use crate::join::{self, Gaps, Reached, join_tables_of};
 use crate::{TableWriteError, WriteError, WriterContext};
 use freshet_queue::progress::{self, JoinedTable, Loaded};
@@ -295,7 +296,7 @@ async fn write_portion(
     table: &Arc<Table>,
     portion: Portion,
 ) -> Result<TableOutcome, TableWriteError> {
-    let Portion { partition, offsets, decoded, written_at } = portion;
+    let Portion { partition, offsets, mut decoded, written_at } = portion;
     let topic = context.queue.topic();
     let name = table.name.as_str();
     let mut outcome = TableOutcome { ignored_fields: decoded.ignored_fields, ..TableOutcome::default() };
@@ -305,8 +306,8 @@ async fn write_portion(
         // Which rows fail depends on the definition, so what is in already is remembered for this definition alone: a record
         // that fails only under a newer one must not be taken for one that is in. What the table itself holds did not fail.
         let written = written_until(context, topic, partition, &upserted_path).await?;
-        let failed: Vec<FailedRow> =
-            decoded.failed.into_iter().filter(|failed| failed.position.offset >= written).collect();
+        let mut failed = std::mem::take(&mut decoded.failed);
+        failed.retain(|failed| failed.position.offset >= written);
         let slice = Slice {
             partition,
             offsets: offsets.clone(),
@@ -316,21 +317,14 @@ async fn write_portion(
             absent: BTreeMap::new(),
         };
         let failed_table = context.tables.open_or_create(&failed_table_path(tenant, &table.name), &spec).await?;
-        let written = failed_table.write(&format!("{topic}@{:016x}", fingerprint(table)), vec![slice]).await?;
+        let written =
+            failed_table.write(&format!("{topic}@{:016x}", fingerprint(&table.definition)), vec![slice]).await?;
         outcome.rows_failed = written.rows_written as u64;
     }
     // A table that has received nothing yet is made all the same, so that readers find its schema.
-    let upserted = context.tables.open_or_create(&upserted_path, &spec_of(table)).await?;
+    let upserted = context.tables.open_or_create(&upserted_path, &spec_of(&table.definition)).await?;
     if decoded.rows.num_rows() > 0 {
-        let slice = Slice {
-            partition,
-            offsets,
-            rows: decoded.rows,
-            row_offsets: decoded.row_offsets,
-            deletes: None,
-            absent: BTreeMap::new(),
-        };
-        let written = upserted.write(topic, vec![slice]).await?;
+        let written = upserted.write(topic, vec![slice_of(partition, offsets, decoded)]).await?;
         outcome.rows_written = written.rows_written as u64;
         report(tenant, name, partition, &written, &outcome);
     }
@@ -352,12 +346,6 @@ pub(crate) async fn written_until(
     Ok(existing.next_offsets(topic).await?.get(&partition).copied().unwrap_or(0))
 }
 
-/// A number that changes with what decides which records fail.
-fn fingerprint(table: &Table) -> u64 {
-    let definition = &table.definition;
-    fnv1a(format!("{:?}", (definition.mode, &definition.key, &definition.columns, &definition.row_tag)).bytes())
-}
-
 fn report(tenant: &TenantId, table: &str, partition: u32, written: &WriteOutcome, outcome: &TableOutcome) {
     debug!(
         %tenant,
@@ -371,20 +359,6 @@ fn report(tenant: &TenantId, table: &str, partition: u32, written: &WriteOutcome
         ignored_fields = outcome.ignored_fields,
         "table written"
     );
-}
-
-/// How a definition's table is made.
-fn spec_of(table: &Table) -> TableSpec {
-    let definition = &table.definition;
-    let kind = match definition.mode {
-        TableMode::Append => TableKind::Append,
-        TableMode::Upsert => TableKind::Upsert {
-            key: definition.key.iter().map(ToString::to_string).collect(),
-            order_by: definition.order_by.as_ref().map(ToString::to_string),
-            merge: Merge::Replace,
-        },
-    };
-    TableSpec { schema: table_schema(definition), kind }
 }
 
 /// What of the records a table takes: one that starts later than they were received takes none.

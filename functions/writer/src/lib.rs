@@ -14,6 +14,7 @@
 
 mod consume;
 mod context;
+mod definition;
 mod error;
 mod event;
 mod handler;

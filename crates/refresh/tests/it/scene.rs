@@ -1,5 +1,6 @@
 //! A tenant with a database of a real-time table, and what runs it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -14,7 +15,7 @@ use freshet_query::{EngineSettings, JsonObjects, Parameters, Query, QueryEngine,
 use freshet_refresh::Refresher;
 use freshet_runs::{Run, RunKind, Runs, Subject, Trigger};
 use freshet_store::{RedbStore, Store};
-use freshet_table::{Slice, TableKind, TableSpec, Tables, table_path};
+use freshet_table::{Merge, Slice, TableKind, TableSpec, Tables, table_path};
 use futures::StreamExt;
 use jiff::{SignedDuration, Timestamp};
 use object_store::ObjectStore;
@@ -129,7 +130,7 @@ impl Scene {
         let schema = freshet_decode::table_schema(&table.definition);
         let spec = TableSpec {
             schema: schema.clone(),
-            kind: TableKind::Upsert { key: vec!["order_id".to_owned()], order_by: None },
+            kind: TableKind::Upsert { key: vec!["order_id".to_owned()], order_by: None, merge: Merge::Replace },
         };
         let tables = Tables::new(Arc::clone(&self.files), Url::parse("file:///").unwrap());
         let open = tables.open_or_create(&table_path(&tenant(), &table.name), &spec).await.unwrap();
@@ -166,7 +167,14 @@ impl Scene {
             })
             .collect();
         let rows = RecordBatch::try_new(schema, columns).unwrap();
-        let slice = Slice { partition: 0, row_offsets: offsets.clone().collect(), offsets, rows };
+        let slice = Slice {
+            partition: 0,
+            row_offsets: offsets.clone().collect(),
+            offsets,
+            rows,
+            deletes: None,
+            absent: BTreeMap::new(),
+        };
         open.write("records", vec![slice]).await.unwrap();
     }
 

@@ -1,5 +1,6 @@
 //! A tenant with databases, tables and keys, and queries over them.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -22,7 +23,7 @@ use freshet_model::{
 use freshet_platform::Clock;
 use freshet_platform::files::DurableDirectory;
 use freshet_store::RedbStore;
-use freshet_table::{Slice, TableKind, TableSpec, Tables, failed_table_path, table_path};
+use freshet_table::{Merge, Slice, TableKind, TableSpec, Tables, failed_table_path, table_path};
 use futures::StreamExt;
 use jiff::{SignedDuration, Timestamp};
 use secrecy::ExposeSecret;
@@ -132,18 +133,29 @@ impl Scene {
         let outcome = decoder.decode(&records, noon()).unwrap();
         let offsets = offset..offset + payloads.len() as u64;
         let key: Vec<String> = definition.key.iter().map(ToString::to_string).collect();
-        let kind = if key.is_empty() { TableKind::Append } else { TableKind::Upsert { key, order_by: None } };
+        let kind = if key.is_empty() {
+            TableKind::Append
+        } else {
+            TableKind::Upsert { key, order_by: None, merge: Merge::Replace }
+        };
         let spec = TableSpec { schema: Arc::clone(decoder.schema()), kind };
         let opened = self.tables.open_or_create(&table_path(&tenant(), &name), &spec).await.unwrap();
-        let slice =
-            Slice { partition: 0, offsets: offsets.clone(), rows: outcome.rows, row_offsets: outcome.row_offsets };
+        let slice = Slice {
+            partition: 0,
+            offsets: offsets.clone(),
+            rows: outcome.rows,
+            row_offsets: outcome.row_offsets,
+            deletes: outcome.deletes,
+            absent: outcome.absent,
+        };
         opened.write("topic", vec![slice]).await.unwrap();
         if !outcome.failed.is_empty() {
             let spec = TableSpec { schema: failed_schema(), kind: TableKind::Append };
             let opened = self.tables.open_or_create(&failed_table_path(&tenant(), &name), &spec).await.unwrap();
             let rows = failed_rows("topic", &outcome.failed, noon()).unwrap();
             let row_offsets = outcome.failed.iter().map(|row| row.position.offset).collect();
-            opened.write("topic", vec![Slice { partition: 0, offsets, rows, row_offsets }]).await.unwrap();
+            let slice = Slice { partition: 0, offsets, rows, row_offsets, deletes: None, absent: BTreeMap::new() };
+            opened.write("topic", vec![slice]).await.unwrap();
         }
     }
 
