@@ -84,6 +84,8 @@ pub(crate) enum Command {
     /// Show how runs of databases and indexes went
     #[command(subcommand)]
     Runs(Runs),
+    /// Put a table's files together, and remove what no version within the retention needs; works on the files themselves
+    Maintain(Maintain),
     /// Make, show, rotate and revoke API keys
     #[command(subcommand)]
     Keys(Keys),
@@ -106,6 +108,19 @@ pub(crate) struct Up {
     /// Resource file, or directory of them, to apply before serving
     #[arg(long)]
     pub(crate) apply: Option<PathBuf>,
+}
+
+/// Arguments of `maintain`.
+#[derive(Debug, Args)]
+pub(crate) struct Maintain {
+    /// The table's name
+    pub(crate) table: String,
+    /// How long a version stays readable after a newer one has come, as 12h or 7d
+    #[arg(long, default_value = "7d")]
+    pub(crate) retention: String,
+    /// How to show what was done
+    #[command(flatten)]
+    pub(crate) output: Output,
 }
 
 /// Arguments of `demo`.

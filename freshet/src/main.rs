@@ -63,6 +63,7 @@ async fn run(arguments: Arguments) -> Result<ExitCode, CommandError> {
         Command::Indexes(Indexes::Refresh(started)) => commands::runs::start(connection, "indexes", started).await?,
         Command::Profile(profile) => commands::profile::run(connection, profile).await?,
         Command::Runs(runs) => commands::runs::show(connection, runs).await?,
+        Command::Maintain(maintain) => commands::maintain::run(connection, maintain).await?,
         Command::Keys(keys) => commands::keys::run(connection, keys).await?,
         Command::Tokens(tokens) => commands::keys::tokens(connection, tokens).await?,
         Command::Completions { shell } => {

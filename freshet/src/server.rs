@@ -16,10 +16,11 @@ use freshet_function_profile::ProfileContext;
 use freshet_function_query::{QueryContext, QueryLimits};
 use freshet_function_writer::{ConsumeSettings, WriterContext, consume};
 use freshet_http::{TenantHeader, authorize, describe, service_routes, with_common_layers};
+use freshet_job_maintain::MaintainContext;
 use freshet_job_runner::{RunnerContext, RunnerLimits, run_loop};
 use freshet_model::{ApiKeyDefinition, Scope, TenantId};
 use freshet_platform::{Services, Settings, StoreSettings, telemetry};
-use freshet_table::Tables;
+use freshet_table::{IndexSettings, Maintenance, Tables};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -44,6 +45,7 @@ pub(crate) struct Running {
     http: JoinHandle<()>,
     writer: JoinHandle<()>,
     runner: JoinHandle<()>,
+    maintain: JoinHandle<()>,
     metrics: JoinHandle<()>,
 }
 
@@ -61,6 +63,7 @@ impl Running {
             ended = &mut self.http => ("serving HTTP", ended),
             ended = &mut self.writer => ("writing tables", ended),
             ended = &mut self.runner => ("running databases and indexes", ended),
+            ended = &mut self.maintain => ("maintaining tables", ended),
         };
         CommandError::Failed(
             ended.err().map_or_else(|| format!("{what} has ended"), |source| format!("{what} has ended: {source}")),
@@ -69,14 +72,14 @@ impl Running {
 
     /// Waits until the server has stopped: requests in flight answered, the batch in hand written.
     pub(crate) async fn stopped(self) {
-        let all = async { tokio::join!(self.http, self.writer, self.runner, self.metrics) };
+        let all = async { tokio::join!(self.http, self.writer, self.runner, self.maintain, self.metrics) };
         if tokio::time::timeout(STOP_LIMIT, all).await.is_err() {
             tracing::warn!("requests or a batch did not end in time; nothing that was acknowledged is lost");
         }
     }
 }
 
-fn failed(what: &str, source: impl std::error::Error) -> CommandError {
+pub(crate) fn failed(what: &str, source: impl std::error::Error) -> CommandError {
     let mut text = format!("{what}: {source}");
     let mut cause = source.source();
     while let Some(inner) = cause {
@@ -104,7 +107,13 @@ pub(crate) async fn start(
     let metrics = telemetry::start_metrics().map_err(|source| failed("metrics", source))?;
     let services = Services::open(settings).await.map_err(|source| failed("freshet can't start", source))?;
     ensure_admin(&services, settings, tenant).await?;
-    let tables = Arc::new(Tables::new(Arc::clone(&services.files), services.root.clone()));
+    let index = IndexSettings {
+        memory_bytes: settings.index_memory,
+        directory: Some(settings.index.clone()),
+        ..IndexSettings::default()
+    };
+    let tables = Tables::new(Arc::clone(&services.files), services.root.clone()).with_index(index);
+    let tables = Arc::new(tables);
     let external = ExternalFiles::new(Arc::clone(&services.files), services.external.clone());
     let reader = Arc::new(DatabaseReader::new(Arc::clone(&tables), external));
     let listener = TcpListener::bind(listen).await.map_err(|source| {
@@ -119,7 +128,7 @@ pub(crate) async fn start(
         Arc::clone(&services.queue),
         Arc::clone(&services.store),
         Arc::clone(&services.catalog),
-        tables,
+        Arc::clone(&tables),
         services.clock.clone(),
     );
     let consuming = ConsumeSettings::of_group(&settings.group);
@@ -127,9 +136,11 @@ pub(crate) async fn start(
     let runner = RunnerContext::of_services(&services.others, reader, RunnerLimits::of(&settings.data))
         .map_err(|source| failed("databases and indexes can't be run", source))?;
     let runner = tokio::spawn(run_loop(Arc::new(runner), stop.clone()));
+    let maintain = MaintainContext::new(Arc::clone(&services.catalog), tables, Maintenance::default());
+    let maintain = tokio::spawn(freshet_job_maintain::run_loop(Arc::new(maintain), stop.clone()));
     let metrics = tokio::spawn(keep_up(metrics, stop));
     info!(url, tenant = %tenant, "freshet is ready");
-    Ok(Running { url, http, writer, runner, metrics })
+    Ok(Running { url, http, writer, runner, maintain, metrics })
 }
 
 /// The recorder asks for this now and then, so that histograms don't grow.

@@ -21,7 +21,7 @@ pub mod telemetry;
 
 pub use clock::Clock;
 pub use private_file::write_private;
-pub use services::{ExternalRoots, FileServices, OpenError, Services, StoreServices};
+pub use services::{ExternalRoots, FileServices, OpenError, Services, StoreServices, TableFiles};
 pub use settings::{
     FilesSettings, KafkaConnection, KeySettings, LogFormat, QueueSettings, Settings, SettingsError, StoreSettings,
     parse_duration,

@@ -143,6 +143,27 @@ impl FileServices {
     }
 }
 
+/// Tables' files alone: what works on tables needs neither the store nor the queue, which another process may hold.
+#[derive(Debug)]
+pub struct TableFiles {
+    /// The files.
+    pub files: Arc<dyn ObjectStore>,
+    /// Where their root lies.
+    pub root: Url,
+}
+
+impl TableFiles {
+    /// Opens the files that the settings name.
+    ///
+    /// # Errors
+    /// They can't be opened.
+    pub async fn open(settings: &Settings) -> Result<Self, OpenError> {
+        let aws = aws(settings).await;
+        let Files { store: files, root, .. } = open_files(settings, &aws)?;
+        Ok(Self { files, root })
+    }
+}
+
 /// What handlers and jobs work with.
 #[derive(Debug)]
 pub struct Services {

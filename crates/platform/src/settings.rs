@@ -124,6 +124,10 @@ pub struct Settings {
     pub store: StoreSettings,
     /// The files.
     pub files: FilesSettings,
+    /// The directory of the key indexes of tables: a cache, which may be lost.
+    pub index: PathBuf,
+    /// Bytes of key indexes in memory.
+    pub index_memory: usize,
     /// Another endpoint of S3 than AWS's own.
     pub s3_endpoint: Option<Url>,
     /// The prefixes below which external tables may lie, besides tenants' own external files; each in S3 or on this machine.
@@ -163,6 +167,11 @@ pub(crate) const VARIABLES: &[(&str, &str)] = &[
     ("FRESHET_DYNAMODB_ENDPOINT", "another endpoint than AWS's own"),
     ("FRESHET_DYNAMODB_CREATE_TABLE", "true: make the table where it is missing; default false"),
     ("FRESHET_FILES", "a directory or s3://bucket/prefix; default <data>/files"),
+    (
+        "FRESHET_INDEX_DIRECTORY",
+        "local directory of the key indexes of tables, a cache that may be lost; default <data>/index",
+    ),
+    ("FRESHET_INDEX_MEMORY", "megabytes of key indexes in memory, over all tables; default 128"),
     ("FRESHET_S3_ENDPOINT", "another endpoint than AWS's own"),
     (
         "FRESHET_EXTERNAL_LOCATIONS",
@@ -180,6 +189,8 @@ pub(crate) const VARIABLES: &[(&str, &str)] = &[
     ("FRESHET_TOKEN", "the command line's token"),
     ("FRESHET_TENANT", "the command line's tenant"),
 ];
+
+const MEGABYTE: usize = 1 << 20;
 
 /// Takes variables one by one and notes what is wrong.
 struct Reader {
@@ -264,6 +275,8 @@ impl Settings {
             group: reader.text("FRESHET_GROUP").unwrap_or_else(|| "freshet-writer".to_owned()),
             store: store(&mut reader, &data),
             files: files(&mut reader, &data),
+            index: reader.text("FRESHET_INDEX_DIRECTORY").map_or_else(|| data.join("index"), PathBuf::from),
+            index_memory: reader.number("FRESHET_INDEX_MEMORY", 0, 1 << 20).unwrap_or(128) as usize * MEGABYTE,
             s3_endpoint: reader.parsed("FRESHET_S3_ENDPOINT"),
             external: external(&mut reader),
             signing_key: match reader.text("FRESHET_SIGNING_KEY") {

@@ -75,10 +75,8 @@ impl Attempts {
         let entry =
             entry(change, id).map_err(|error| TableError::of_rows(format!("committing: table {path}"), error))?;
         let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-        let failure = match files.put_opts(&entry_path(version), entry.into(), options).await {
-            Ok(_) => return Ok(Attempt::Made { version, id: id.to_owned() }),
-            Err(failure) => failure,
-        };
+        let put = files.put_opts(&entry_path(version), entry.into(), options).await;
+        let Err(failure) = put else { return Ok(Attempt::Made { version, id: id.to_owned() }) };
         // A store repeats a request by itself, and may meet what it made the first time.
         let mut next = version;
         while let Some(commit) = Commit::read(files, path, next).await? {

@@ -75,7 +75,7 @@ pub(crate) async fn read(
             let end = start + size + 2 * WORD as u64;
             let bytes = files.get_range(&path, start..end).await;
             let bytes = bytes.map_err(|source| TableError::of_named_file(context(), source))?;
-            checked(bytes, size).ok_or_else(|| corrupt("its length or its checksum is wrong"))?
+            checked(&bytes, size).ok_or_else(|| corrupt("its length or its checksum is wrong"))?
         }
     };
     let bitmap = vector.split_at_checked(WORD).filter(|(magic, _)| *magic == MAGIC.to_le_bytes());
@@ -116,7 +116,7 @@ fn file_path(prefix: &str, id: &Uuid) -> Path {
 }
 
 /// What lies between a length and a checksum, if both are right.
-fn checked(bytes: Bytes, size: u64) -> Option<Bytes> {
+fn checked(bytes: &Bytes, size: u64) -> Option<Bytes> {
     let end = bytes.len().checked_sub(WORD)?;
     let vector = (end >= WORD).then(|| bytes.slice(WORD..end))?;
     let length = u32::from_be_bytes(bytes.get(..WORD)?.try_into().ok()?);

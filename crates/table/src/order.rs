@@ -8,6 +8,7 @@ use freshet_model::system;
 
 /// The place of a record among those of its key: the greatest is the newest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(clippy::struct_field_names, reason = "it is what the table's definition calls it")]
 pub(crate) struct Order {
     /// The value of the table's `order_by` column as a number: itself, microseconds or days. None comes first.
     pub(crate) order_by: Option<i64>,

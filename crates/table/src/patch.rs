@@ -166,8 +166,8 @@ impl Patches {
         let held = self.rows_of(&held, stored)?;
         let deleted = arrow::array::UInt64Array::from_iter_values(deleted.into_iter().map(|row| row as u64));
         let deleted = arrow::compute::take_record_batch(&self.fresh.rows, &deleted)?;
-        let deletes = BooleanArray::from(vec![true; deleted.num_rows()]);
-        let deleted = Batch { rows: deleted, deletes };
+        let marks = BooleanArray::from(vec![true; deleted.num_rows()]);
+        let deleted = Batch { rows: deleted, deletes: marks };
         Ok(Plan { held, deleted, dead, updated })
     }
 
@@ -272,7 +272,7 @@ impl Patches {
             let arrays: Vec<&dyn Array> = std::iter::once(self.fresh.rows.column(index))
                 .chain(of_stored)
                 .chain([&nothing])
-                .map(|array| array.as_ref())
+                .map(AsRef::as_ref)
                 .collect();
             let at = held.iter().map(|row| {
                 let from = match place.and_then(|place| row.fields.get(place)) {

@@ -59,7 +59,7 @@ pub(crate) fn check_readable(path: &str, protocol: &Protocol, metadata: &Metadat
         // The feature may be there without being used.
         unknown.retain(|name| name != "columnMapping" || mapping.is_some_and(|mode| mode != "none"));
     }
-    refuse(path, "reading", unknown)
+    refuse(path, "reading", &unknown)
 }
 
 /// Refuses a table that has features which writing would violate.
@@ -82,7 +82,7 @@ pub(crate) fn check_writable(path: &str, protocol: &Protocol, metadata: &Metadat
     if !metadata.partition_columns().is_empty() {
         unknown.push("partition columns".to_owned());
     }
-    refuse(path, "writing to", unknown)
+    refuse(path, "writing to", &unknown)
 }
 
 /// Whether deletion vectors may be put into a table.
@@ -100,7 +100,7 @@ fn metadata_has_invariants(metadata: &Metadata) -> bool {
     })
 }
 
-fn refuse(path: &str, doing: &str, features: Vec<String>) -> Result<(), TableError> {
+fn refuse(path: &str, doing: &str, features: &[String]) -> Result<(), TableError> {
     if features.is_empty() {
         return Ok(());
     }

@@ -107,7 +107,7 @@ impl Provider {
             .files()
             .map(|file| {
                 let mut of_file = bounds(file, &self.schema);
-                for field in partitions.iter() {
+                for field in partitions {
                     let value = partition_value(file, field.name(), field.data_type());
                     let column = self.schema.index_of(field.name()).ok();
                     let column = column.and_then(|index| of_file.column_statistics.get_mut(index));
@@ -144,7 +144,7 @@ impl Provider {
         });
         let mut known = honest(bounds, &file, &self.schema);
         let partitions = self.table_schema.table_partition_cols();
-        for field in partitions.iter() {
+        for field in partitions {
             let value = partition_value(&file, field.name(), field.data_type());
             part.partition_values.push(value.unwrap_or(ScalarValue::Null));
         }

@@ -103,7 +103,7 @@ impl InGroup {
     /// The rows that can have a wanted key, from the group's first on; none: there are none.
     async fn candidate_rows(&self) -> Result<Option<Vec<Range<usize>>>, TableError> {
         let rows = self.parquet.group_rows(self.group);
-        let all = || vec![0..usize::try_from(rows.end - rows.start).unwrap_or(usize::MAX)];
+        let all = || std::iter::once(0..usize::try_from(rows.end - rows.start).unwrap_or(usize::MAX)).collect();
         let Some(first) = self.search.key.first() else { return Ok(Some(all())) };
         let metadata = self.parquet.metadata();
         let Some(group) = metadata.row_groups().get(self.group) else { return Ok(None) };

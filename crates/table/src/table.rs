@@ -149,8 +149,8 @@ impl Table {
             };
             outcome.rows_new = fresh.rows.num_rows();
             let work = match &kind {
-                None => self.append(&base, fresh, put.take(), &mut outcome).await?,
-                Some(kind) => self.upsert(&base, kind, fresh, put.take(), &mut outcome).await?,
+                None => Box::pin(self.append(&base, fresh, put.take(), &mut outcome)).await?,
+                Some(kind) => Box::pin(self.upsert(&base, kind, fresh, put.take(), &mut outcome)).await?,
             };
             let id = attempts.next();
             outcome.attempts = attempts.count();
@@ -184,7 +184,7 @@ impl Table {
             put = work.new;
             wait(attempts.count()).await;
         }
-        self.build_index_behind().await;
+        Box::pin(self.build_index_behind()).await;
         Ok(outcome)
     }
 
@@ -415,7 +415,7 @@ impl Table {
     /// The newest version, which becomes the one that is held.
     pub(crate) async fn newest(&self) -> Result<Snapshot, TableError> {
         let mut held = self.snapshot.lock().await;
-        *held = held.newest(&self.log_store, &*self.files, &self.path).await?;
+        *held = Box::pin(held.newest(&self.log_store, &*self.files, &self.path)).await?;
         Ok(held.clone())
     }
 

@@ -64,20 +64,21 @@ impl Wanted {
             None
         };
         let mut filter = vec![0; FILTER_BITS / 64];
-        let mut hashes = Vec::with_capacity(keys.len());
+        let mut key_hashes: Vec<u64> = Vec::with_capacity(keys.len());
         let mut by_hash = HashTable::with_capacity(keys.len());
         for wanted in 0..keys.len() {
             let key = keys.get(wanted).unwrap_or_default();
             let hash = hasher.hash(key);
-            by_hash
-                .insert_unique(spread(hash), wanted, |other: &usize| spread(hashes.get(*other).copied().unwrap_or(0)));
-            hashes.push(hash);
+            by_hash.insert_unique(spread(hash), wanted, |other: &usize| {
+                spread(key_hashes.get(*other).copied().unwrap_or(0))
+            });
+            key_hashes.push(hash);
             let (word, bit) = slot(key);
             if let Some(word) = filter.get_mut(word) {
                 *word |= bit;
             }
         }
-        Ok(Self { keys, hashes, orders, first_column, column, by_hash, filter })
+        Ok(Self { keys, hashes: key_hashes, orders, first_column, column, by_hash, filter })
     }
 
     pub(crate) fn len(&self) -> usize {

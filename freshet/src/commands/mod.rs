@@ -3,6 +3,7 @@
 pub(crate) mod apply;
 pub(crate) mod infer;
 pub(crate) mod keys;
+pub(crate) mod maintain;
 pub(crate) mod profile;
 pub(crate) mod runs;
 pub(crate) mod sample;

@@ -13,7 +13,7 @@ use crate::error::CommandError;
 use crate::{output, server};
 
 /// The tenant of a server whose user names none.
-const DEFAULT_TENANT: &str = "default";
+pub(super) const DEFAULT_TENANT: &str = "default";
 
 /// Runs the server until SIGTERM or Ctrl-C.
 ///
@@ -53,7 +53,7 @@ fn of_tenant(connection: &Connection, tenant: &TenantId) -> Connection {
 }
 
 /// The environment's settings, with the data directory that the command line names.
-fn settings(data: &Path) -> Result<Settings, CommandError> {
+pub(super) fn settings(data: &Path) -> Result<Settings, CommandError> {
     let data = data.to_str().ok_or_else(|| CommandError::Input("--data is not UTF-8".to_owned()))?;
     Settings::from_process(&[("FRESHET_DATA", data)]).map_err(|wrong| CommandError::Input(wrong.to_string()))
 }

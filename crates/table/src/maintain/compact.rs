@@ -208,10 +208,8 @@ impl Table {
                 debug!(table = self.path, "another writer has written the same files again");
                 return Ok(None);
             };
-            let dead = match self.dead_since(kind, sources, &current, &newest, &new).await? {
-                Some(dead) => dead,
-                None => return Ok(None),
-            };
+            let dead = self.dead_since(kind, sources, &current, &newest, &new).await?;
+            let Some(dead) = dead else { return Ok(None) };
             let (added, known) = self.with_vectors(&rewritten, &new, &dead).await?;
             let compacted = Compacted {
                 files_removed: current.len(),

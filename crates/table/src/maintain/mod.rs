@@ -19,7 +19,7 @@ pub use self::vacuum::Vacuumed;
 pub(crate) use self::vacuum::{remove, vacuum};
 use crate::file::now_in_milliseconds;
 use crate::log::LOG_FOLDER;
-use crate::{Table, TableError};
+use crate::{Table, TableError, TableKind};
 
 /// How a table is maintained.
 #[derive(Debug, Clone, Copy)]
@@ -68,29 +68,32 @@ impl Table {
     /// # Errors
     /// The table's files or log can't be read or written. What was done until then stays done.
     pub async fn maintain(&self, maintenance: &Maintenance) -> Result<MaintenanceReport, TableError> {
-        let compacted = self.compact(maintenance).await?;
-        let checkpoint = self.checkpoint(maintenance.checkpoint_after).await?;
+        let optimized = self.optimize(maintenance).await?;
         let snapshot = self.newest().await?;
         let log_entries_removed = self.clean_log(snapshot.version(), maintenance.retention).await?;
-        let vacuumed = vacuum(&self.place(), &snapshot, maintenance.retention).await?;
-        let report = MaintenanceReport { compacted, checkpoint, log_entries_removed, vacuumed };
-        if report
-            != (MaintenanceReport {
-                vacuumed: Vacuumed { waiting: vacuumed.waiting, ..Vacuumed::default() },
-                ..MaintenanceReport::default()
-            })
-        {
-            info!(
-                table = %self.path,
-                files_compacted = compacted.files_removed,
-                files_written = compacted.files_added,
-                checkpoint,
-                log_entries_removed,
-                files_removed = vacuumed.files,
-                "maintained a table"
-            );
+        // Content that is replaced as a whole is removed by who replaces it, and sooner.
+        let vacuumed = match snapshot.kind() {
+            Some(TableKind::Replaced) => Vacuumed::default(),
+            _ => vacuum(&self.place(), &snapshot, maintenance.retention).await?,
+        };
+        if log_entries_removed + vacuumed.files > 0 {
+            info!(table = %self.path, log_entries_removed, files_removed = vacuumed.files, "cleaned a table up");
         }
-        Ok(report)
+        Ok(MaintenanceReport { log_entries_removed, vacuumed, ..optimized })
+    }
+
+    /// Puts files together and writes a checkpoint, if there is need for it. Cheap where there is none: it asks for the next version.
+    ///
+    /// # Errors
+    /// As [`Self::maintain`].
+    pub async fn optimize(&self, maintenance: &Maintenance) -> Result<MaintenanceReport, TableError> {
+        let compacted = self.compact(maintenance).await?;
+        let checkpoint = self.checkpoint(maintenance.checkpoint_after).await?;
+        if compacted != Compacted::default() || checkpoint.is_some() {
+            let Compacted { files_removed, files_added, rows, .. } = compacted;
+            info!(table = %self.path, files_removed, files_added, rows, checkpoint, "optimized a table");
+        }
+        Ok(MaintenanceReport { compacted, checkpoint, ..MaintenanceReport::default() })
     }
 
     async fn checkpoint(&self, after: u64) -> Result<Option<u64>, TableError> {

@@ -240,7 +240,9 @@ async fn two_processes_write_while_a_third_puts_their_files_together() {
             report = process.table.maintain(&options) => compacted += report.unwrap().compacted.files_removed,
         }
     };
-    written.into_iter().for_each(|writer| writer.unwrap());
+    for writer in written {
+        writer.unwrap();
+    }
     assert!(compacted > 0, "the writers starved the compaction");
     let mut model = Model::default();
     model.take((0..2).flat_map(|partition| (0..COMMITS).map(move |offset| record(partition, offset))));
