@@ -11,10 +11,20 @@ use freshet_model::{
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-/// A table with columns of every type, and paths, for both formats.
-static DECODER: LazyLock<Decoder> = LazyLock::new(|| {
-    let document = json!({
-        "stream": "orders", "mode": "append", "row_tag": "r",
+/// A table that keeps every record.
+static DECODER: LazyLock<Decoder> = LazyLock::new(|| decoder(&json!({"mode": "append"})));
+
+/// The same columns in a table that merges by patch, and from which records delete.
+static PATCHING: LazyLock<Decoder> = LazyLock::new(|| {
+    let delete_when =
+        "s = 'gone' OR d < 0 AND t < '2026-01-01' OR op IN ('D', 'X') OR NOT kept OR n > 1 OR j IS NULL AND b";
+    decoder(&json!({"key": ["needed"], "order_by": "t", "merge": "patch", "delete_when": delete_when}))
+});
+
+/// The decoder of a table with columns of every type, and paths, for both formats.
+fn decoder(how: &Value) -> Decoder {
+    let mut document = json!({
+        "stream": "orders", "row_tag": "r",
         "columns": [
             {"name": "s", "type": "string"},
             {"name": "_s", "type": "string"},
@@ -32,8 +42,11 @@ static DECODER: LazyLock<Decoder> = LazyLock::new(|| {
             {"name": "u", "type": "json", "path": "J.J"},
         ],
     });
+    for (field, value) in how.as_object().into_iter().flatten() {
+        document[field] = value.clone();
+    }
     Decoder::new(&TableDefinition::read("", &document).expect("a right definition"))
-});
+}
 
 fn decode(format: PayloadFormat, payload: &[u8]) -> Decoded {
     let headers = RecordHeaders {
@@ -45,8 +58,8 @@ fn decode(format: PayloadFormat, payload: &[u8]) -> Decoded {
         format,
     };
     let record = Record { headers, payload: Bytes::copy_from_slice(payload) };
-    let queued = QueuedRecord { position: Position { partition: 0, offset: 7 }, record };
-    let decoded = DECODER.decode(&[queued], Timestamp::UNIX_EPOCH).expect("no record makes decoding fail");
+    let records = [QueuedRecord { position: Position { partition: 0, offset: 7 }, record }];
+    let decoded = DECODER.decode(&records, Timestamp::UNIX_EPOCH).expect("no record makes decoding fail");
     assert_eq!((decoded.records, decoded.rows.num_rows()), (1, decoded.row_offsets.len()));
     assert!(decoded.row_offsets.iter().all(|offset| *offset == 7));
     assert!(decoded.rows.num_rows() + decoded.failed.len() > 0, "a record makes a row or a failed one");
@@ -55,7 +68,22 @@ fn decode(format: PayloadFormat, payload: &[u8]) -> Decoded {
     for row in &decoded.failed {
         assert!(row.reason.len() < 2_000, "{}", row.reason);
     }
+    let patching = PATCHING.decode(&records, Timestamp::UNIX_EPOCH).expect("no record makes decoding fail");
+    check_patching(&decoded, &patching);
     decoded
+}
+
+/// Only a record that deletes makes more rows than in a table without.
+fn check_patching(plain: &Decoded, patching: &Decoded) {
+    let rows = patching.rows.num_rows();
+    for said in patching.absent.values().chain(&patching.deletes) {
+        assert!(said.values().len() == rows && said.true_count() > 0);
+    }
+    assert!(!patching.absent.contains_key("needed"), "a key is never lacking");
+    match &patching.deletes {
+        None => assert_eq!((rows, patching.failed.len()), (plain.rows.num_rows(), plain.failed.len())),
+        Some(_) => assert_eq!(rows + patching.failed.len(), plain.rows.num_rows() + plain.failed.len()),
+    }
 }
 
 fn split_within(form: BodyForm, body: &[u8]) -> Option<Vec<Bytes>> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use freshet_sql::{Condition, Literal, MAX_CONDITION_BYTES, Predicate, SqlError, Test, parse_condition};
+use proptest::prelude::*;
 use rstest::rstest;
 
 /// What a condition is for a record of texts, numbers and booleans; a name that isn't there is null.
@@ -157,4 +158,53 @@ fn tests_are_changed_in_place_and_the_first_error_ends_it() {
         if predicate.name == "a" { Ok(()) } else { Err(predicate.name.clone()) }
     });
     assert_eq!(refused, Err("b".to_owned()));
+}
+
+/// Words of conditions, in any order.
+fn any_words() -> impl Strategy<Value = String> {
+    let word = prop_oneof![
+        prop::sample::select(vec![
+            "op",
+            "\"op\"",
+            "'D'",
+            "1",
+            "-2.5",
+            "TRUE",
+            "NULL",
+            "AND",
+            "OR",
+            "NOT",
+            "IN",
+            "IS",
+            "(",
+            ")",
+            ",",
+            "=",
+            "<>",
+            "<=",
+            ">",
+            "NOT (",
+            "IN (1)",
+            "IS NOT NULL",
+            "a = 1",
+        ])
+        .prop_map(str::to_owned),
+        ".{0,3}",
+    ];
+    prop::collection::vec(word, 0..24).prop_map(|words| words.join(" "))
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_written_is_read_or_refused_at_a_place(text in any_words()) {
+        match parse_condition(&text) {
+            Ok(condition) => {
+                // Where every test is unknown there is only one thing that it can be.
+                prop_assert_eq!(condition.evaluate(&mut |_| None), None);
+                prop_assert_eq!(condition.try_map(&mut |test| Ok::<_, ()>(test.clone())), Ok(condition));
+            }
+            Err(SqlError::Syntax { position, .. }) => prop_assert!(position.line >= 1 && position.column >= 1),
+            Err(other) => prop_assert!(false, "{}", other),
+        }
+    }
 }
