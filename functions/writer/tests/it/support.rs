@@ -123,6 +123,11 @@ impl World {
         batches.first().map_or(0, |batch| batch.column(0).as_primitive::<Int64Type>().value(0))
     }
 
+    pub(crate) async fn count_where(&self, table: &str, condition: &str) -> i64 {
+        let batches = self.select(table, &format!("count(*) FILTER (WHERE {condition})")).await;
+        batches.first().map_or(0, |batch| batch.column(0).as_primitive::<Int64Type>().value(0))
+    }
+
     async fn select(&self, table: &str, what: &str) -> Vec<RecordBatch> {
         let tables = Tables::new(Arc::clone(&self.services.files), self.services.root.clone());
         let Some(table) = tables.open(&format!("tables/acme/{table}")).await.unwrap() else { return Vec::new() };
