@@ -24,8 +24,9 @@ test: tools servers ## Runs every test, against real servers; one crate: cargo t
 	@cargo test --workspace --locked --no-fail-fast
 
 .PHONY: soak
-soak: tools ## Runs the tests that take too long for every change
+soak: tools servers ## Runs the tests that take too long for every change
 	@cargo test --package freshet-access --locked -- --ignored
+	@cargo test --package freshet --package freshet-table --test it --locked -- --ignored
 
 FUZZ_SECONDS ?= 60
 

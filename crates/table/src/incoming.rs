@@ -79,11 +79,15 @@ fn conform(schema: &SchemaRef, slice: &Slice) -> Result<Slice, String> {
     if let Some(stranger) = rows.schema_ref().fields().iter().find(|field| !known.contains(field.name().as_str())) {
         return Err(format!("the rows have a column {} and the table has not", stranger.name()));
     }
+    let mut absent = absent.clone();
     let mut columns: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
     for field in schema.fields() {
         let column = match rows.column_by_name(field.name()) {
-            // A column that was added to the table after the rows were made.
-            None if field.is_nullable() => new_null_array(field.data_type(), rows.num_rows()),
+            // A column that was added to the table after the rows were made: nobody looked for its field.
+            None if field.is_nullable() => {
+                absent.insert(field.name().clone(), BooleanArray::from(vec![true; rows.num_rows()]));
+                new_null_array(field.data_type(), rows.num_rows())
+            }
             None => return Err(format!("the rows have no column {}", field.name())),
             Some(column) if column.data_type() == field.data_type() => column.clone(),
             Some(column) => {
@@ -103,7 +107,7 @@ fn conform(schema: &SchemaRef, slice: &Slice) -> Result<Slice, String> {
         columns.push(column);
     }
     let rows = RecordBatch::try_new(schema.clone(), columns).map_err(|error| error.to_string())?;
-    Ok(Slice { rows, offsets: offsets.clone(), row_offsets: row_offsets.clone(), ..slice.clone() })
+    Ok(Slice { rows, absent, ..slice.clone() })
 }
 
 /// What of the slices (sorted by partition and offset) is not yet in; none: nothing of it has to be written.

@@ -189,9 +189,11 @@ impl Patches {
         let is_newer_deletion = deletion > deletion_before;
         let is_gone = |order: Order| deletion.is_some_and(|deletion| order <= deletion);
         let mut has_changed = is_newer_deletion;
-        let mut merged = before.filter(|row| !is_gone(row.order)).map(|mut row| {
+        // What is there with the order of a deletion that was there too came after it, in the same record.
+        let was_gone = |order: Order| is_gone(order) && (is_newer_deletion || deletion != Some(order));
+        let mut merged = before.filter(|row| !was_gone(row.order)).map(|mut row| {
             for field in &mut row.fields {
-                if field.order.is_some_and(is_gone) {
+                if field.order.is_some_and(was_gone) {
                     *field = Field { order: None, from: From::Nothing };
                 }
             }

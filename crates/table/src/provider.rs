@@ -23,7 +23,7 @@ use datafusion::execution::cache::cache_manager::FileMetadataCache;
 use datafusion::execution::cache::default_cache::DefaultCache;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::utils::conjunction;
-use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
+use datafusion::logical_expr::{BinaryExpr, Expr, Operator, TableProviderFilterPushDown};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use datafusion::physical_plan::ExecutionPlan;
@@ -169,6 +169,18 @@ impl Provider {
     }
 }
 
+/// Whether a filter is likely to leave few rows: one that asks for single values. Only such are run in the decoder, which then reads the
+/// other columns of those rows alone; for a filter that leaves many rows, in stretches, that costs more than it saves.
+fn is_selective(filter: &Expr) -> bool {
+    match filter {
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::And, right }) => is_selective(left) || is_selective(right),
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Or, right }) => is_selective(left) && is_selective(right),
+        Expr::BinaryExpr(BinaryExpr { op, .. }) => *op == Operator::Eq,
+        Expr::InList(in_list) => !in_list.negated,
+        _ => false,
+    }
+}
+
 /// The rows that are not dead.
 fn alive(dead: &RoaringTreemap, rows: u64) -> RowSelection {
     let position = |row: u64| usize::try_from(row).unwrap_or(usize::MAX);
@@ -237,7 +249,7 @@ impl TableProvider for Provider {
             TableParquetOptions { global: session.config_options().execution.parquet.clone(), ..Default::default() };
         let mut source = ParquetSource::new(self.table_schema.clone())
             .with_table_parquet_options(options)
-            .with_pushdown_filters(true)
+            .with_pushdown_filters(filters.iter().any(is_selective))
             .with_enable_page_index(true)
             .with_bloom_filter_on_read(true)
             .with_parquet_file_reader_factory(Arc::new(CachedParquetFileReaderFactory::new(

@@ -27,7 +27,7 @@ use crate::{TableError, TableKind, Tables};
 /// Bytes of rows in memory that make a data file: about 64 MB of it.
 const FILE_BYTES: usize = 256 << 20;
 /// How long the files of content that was replaced stay for readers of it: no query lasts as long.
-const REPLACED_FILES_STAY: Duration = Duration::from_hours(1);
+pub(crate) const REPLACED_FILES_STAY: Duration = Duration::from_hours(1);
 /// What came of replacing a table's content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Replacement {

@@ -20,14 +20,22 @@ pub(crate) struct Entry<'a> {
     pub(crate) is_tombstone: bool,
 }
 
-/// The format of an entry in a run: hash (8 bytes, little endian), then as variable-length integers the key's length, the key, file,
-/// row, flags, and the order's numbers by their distance from `base`'s.
+/// The format of an entry in a run: hash (8 bytes, little endian), how many bytes follow, then as variable-length integers the key's
+/// length, the key, file, row, flags, and the order's numbers by their distance from `base`'s. A look-up passes the entries of other
+/// hashes by without reading them.
 const TOMBSTONE: u64 = 1;
 const ORDERED: u64 = 2;
 
 impl<'a> Entry<'a> {
     pub(crate) fn write(&self, base: &Order, bytes: &mut Vec<u8>) {
+        let mut rest = Vec::with_capacity(self.key.len() + 40);
+        self.write_rest(base, &mut rest);
         bytes.extend_from_slice(&self.hash.to_le_bytes());
+        write_number(rest.len() as u64, bytes);
+        bytes.extend_from_slice(&rest);
+    }
+
+    fn write_rest(&self, base: &Order, bytes: &mut Vec<u8>) {
         write_number(self.key.len() as u64, bytes);
         bytes.extend_from_slice(self.key);
         write_number(self.place.file.into(), bytes);
@@ -43,10 +51,25 @@ impl<'a> Entry<'a> {
         write_distance(offset, base.offset, bytes);
     }
 
-    /// Reads the entry at the start of some bytes, and leaves what comes after it. None: it is not one.
-    pub(crate) fn read(base: &Order, bytes: &mut &'a [u8]) -> Option<Self> {
+    /// The hash of the entry at the start of some bytes, and the rest of it; what comes after it is left. None: it is not one.
+    pub(crate) fn split(bytes: &mut &'a [u8]) -> Option<(u64, &'a [u8])> {
         let (hash, rest) = bytes.split_first_chunk::<8>()?;
         *bytes = rest;
+        let length = usize::try_from(read_number(bytes)?).ok()?;
+        let (entry, rest) = bytes.split_at_checked(length)?;
+        *bytes = rest;
+        Some((u64::from_le_bytes(*hash), entry))
+    }
+
+    /// Reads the entry at the start of some bytes, and leaves what comes after it. None: it is not one.
+    pub(crate) fn read(base: &Order, bytes: &mut &'a [u8]) -> Option<Self> {
+        let (hash, rest) = Self::split(bytes)?;
+        Self::read_rest(base, hash, rest)
+    }
+
+    /// Reads what [`Self::split`] has split.
+    pub(crate) fn read_rest(base: &Order, hash: u64, mut rest: &'a [u8]) -> Option<Self> {
+        let bytes = &mut rest;
         let length = usize::try_from(read_number(bytes)?).ok()?;
         let (key, rest) = bytes.split_at_checked(length)?;
         *bytes = rest;
@@ -62,7 +85,7 @@ impl<'a> Entry<'a> {
             offset: read_distance(base.offset, bytes)?,
         };
         let place = Place { file, row };
-        Some(Self { hash: u64::from_le_bytes(*hash), key, place, order, is_tombstone: flags & TOMBSTONE != 0 })
+        Some(Self { hash, key, place, order, is_tombstone: flags & TOMBSTONE != 0 })
     }
 }
 

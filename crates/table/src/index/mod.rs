@@ -62,6 +62,10 @@ impl Default for IndexSettings {
     }
 }
 
+/// Threads that look keys up on disk, and the least that each has to do.
+const LOOKUPS_AT_A_TIME: usize = 4;
+const LEAST_LOOKUPS: usize = 500;
+
 /// What the indexes of a process share.
 #[derive(Debug)]
 pub(crate) struct Budget {
@@ -281,11 +285,32 @@ impl Candidate {
 
 /// Looks keys up on disk.
 async fn in_runs(wanted: Arc<Wanted>, runs: Vec<Arc<Run>>) -> Result<Result<Vec<Candidate>, RunError>, TableError> {
+    let mut by_hash: Vec<(u64, usize)> = wanted.hashes().iter().copied().zip(0..).collect();
+    by_hash.sort_unstable();
+    let mut hashes: Vec<u64> = by_hash.iter().map(|(hash, _)| *hash).collect();
+    hashes.dedup();
+    let by_hash: Arc<[_]> = by_hash.into();
+    let share = hashes.len().div_ceil(LOOKUPS_AT_A_TIME).max(LEAST_LOOKUPS);
+    let shares =
+        hashes.chunks(share).map(|hashes| in_runs_of(wanted.clone(), runs.clone(), by_hash.clone(), hashes.to_vec()));
+    let mut found = Vec::new();
+    for of_share in futures::future::try_join_all(shares).await? {
+        match of_share {
+            Ok(of_share) => found.extend(of_share),
+            Err(error) => return Ok(Err(error)),
+        }
+    }
+    Ok(Ok(found))
+}
+
+/// The same for some of the hashes.
+async fn in_runs_of(
+    wanted: Arc<Wanted>,
+    runs: Vec<Arc<Run>>,
+    by_hash: Arc<[(u64, usize)]>,
+    hashes: Vec<u64>,
+) -> Result<Result<Vec<Candidate>, RunError>, TableError> {
     let looked_up = tokio::task::spawn_blocking(move || {
-        let mut by_hash: Vec<(u64, usize)> = wanted.hashes().iter().copied().zip(0..).collect();
-        by_hash.sort_unstable();
-        let mut hashes: Vec<u64> = by_hash.iter().map(|(hash, _)| *hash).collect();
-        hashes.dedup();
         let mut found = Vec::new();
         for run in runs {
             run.find(&hashes, |entry| {

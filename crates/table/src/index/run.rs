@@ -1,7 +1,7 @@
 //! The part of the index that is on disk: entries sorted by hash, in a file that is written once.
 //!
-//! A run is blocks of about 4 KiB, each ended by its checksum, then the table of blocks (for each its first hash and where it
-//! starts), then the footer. The table is held in memory (16 bytes a block: 20 MB for 100 million keys); a look-up reads the
+//! A run is blocks of about 2 KiB, each ended by its checksum, then the table of blocks (for each its first hash and where it
+//! starts), then the footer. The table is held in memory (16 bytes a block: 40 MB for 100 million keys); a look-up reads the
 //! one block that can hold its hash, from the system's page cache or the disk. Numbers are little endian.
 
 use std::fs::File;
@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use super::entry::Entry;
 use crate::order::Order;
 
-/// A block is closed once it has so many bytes.
-const BLOCK_BYTES: usize = 4_096;
+/// A block is closed once it has so many bytes: a look-up reads and checks all of it.
+const BLOCK_BYTES: usize = 2_048;
 /// The largest block that is read: one entry makes a block exceed its size, and a key is part of a record of a megabyte.
 const MAX_BLOCK_BYTES: u64 = 16 << 20;
 /// What a footer starts with: the format and its version.
@@ -187,12 +187,12 @@ impl Run {
                     held = Some(index);
                 }
                 let mut rest = block.as_slice();
+                let damaged = || RunError::Damaged(self.path.clone());
                 while !rest.is_empty() {
-                    let entry = Entry::read(&self.base, &mut rest);
-                    let entry = entry.ok_or_else(|| RunError::Damaged(self.path.clone()))?;
-                    if entry.hash == *hash {
-                        take(entry);
-                    } else if entry.hash > *hash {
+                    let (of_entry, entry) = Entry::split(&mut rest).ok_or_else(damaged)?;
+                    if of_entry == *hash {
+                        take(Entry::read_rest(&self.base, of_entry, entry).ok_or_else(damaged)?);
+                    } else if of_entry > *hash {
                         break;
                     }
                 }

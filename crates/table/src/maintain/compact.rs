@@ -47,9 +47,9 @@ use crate::{Table, TableError, TableKind};
 /// Bytes of rows in memory that make a file: about 100 MB of it.
 const FILE_BYTES: usize = 384 << 20;
 /// Bytes of memory that sorting takes. What doesn't fit goes to the system's directory for temporary files.
-const SORT_BYTES: usize = 192 << 20;
-/// Rows sorted and written at a time.
-const SORT_PARTITIONS: usize = 2;
+const SORT_BYTES: usize = 256 << 20;
+/// Sorts at a time. Several would each need memory to be put together, which can't be had back by spilling.
+const SORT_PARTITIONS: usize = 1;
 
 /// What a compaction did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -19,6 +19,7 @@ pub use self::vacuum::Vacuumed;
 pub(crate) use self::vacuum::{remove, vacuum};
 use crate::file::now_in_milliseconds;
 use crate::log::LOG_FOLDER;
+use crate::replace::REPLACED_FILES_STAY;
 use crate::{Table, TableError, TableKind};
 
 /// How a table is maintained.
@@ -71,11 +72,12 @@ impl Table {
         let optimized = self.optimize(maintenance).await?;
         let snapshot = self.newest().await?;
         let log_entries_removed = self.clean_log(snapshot.version(), maintenance.retention).await?;
-        // Content that is replaced as a whole is removed by who replaces it, and sooner.
-        let vacuumed = match snapshot.kind() {
-            Some(TableKind::Replaced) => Vacuumed::default(),
-            _ => vacuum(&self.place(), &snapshot, maintenance.retention).await?,
+        // Content that is replaced as a whole would pile up.
+        let retention = match snapshot.kind() {
+            Some(TableKind::Replaced) => maintenance.retention.min(REPLACED_FILES_STAY),
+            _ => maintenance.retention,
         };
+        let vacuumed = vacuum(&self.place(), &snapshot, retention).await?;
         if log_entries_removed + vacuumed.files > 0 {
             info!(table = %self.path, log_entries_removed, files_removed = vacuumed.files, "cleaned a table up");
         }

@@ -131,7 +131,8 @@ pub(crate) async fn compare(table: &Table, model: &Model, kind: &TableKind, at: 
     if held != expected {
         let missing: Vec<_> = expected.iter().filter(|row| !held.contains(row)).collect();
         let wrong: Vec<_> = held.iter().filter(|row| !expected.contains(row)).collect();
-        panic!("{at}: missing {missing:#?}, wrong {wrong:#?}, {} rows for {}", held.len(), expected.len());
+        let records = missing.first().or(wrong.first()).map(|row| model.of(&row.key));
+        panic!("{at}: missing {missing:?}, wrong {wrong:?}, of the records {records:#?}");
     }
     let offsets = table.next_offsets(TOPIC).await.unwrap();
     for (partition, after_rows) in model.offsets_after_rows() {
@@ -252,10 +253,9 @@ async fn two_processes_write_while_a_third_puts_their_files_together() {
     assert!(details.files < 4 && details.version > 2 * COMMITS, "{details:?}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_table_is_the_same_on_s3_with_writers_that_race() {
+/// A bucket of its own on a real S3.
+pub(crate) async fn s3_bucket() -> Arc<dyn ObjectStore> {
     let server = freshet_testkit::SeaweedFs::shared().await.unwrap();
-    let seed = freshet_testkit::seed();
     let bucket = freshet_testkit::random_name("table");
     server.create_bucket(&bucket).await.unwrap();
     let files = AmazonS3Builder::new()
@@ -268,7 +268,13 @@ async fn a_table_is_the_same_on_s3_with_writers_that_race() {
         .with_conditional_put(S3ConditionalPut::ETagMatch)
         .build()
         .unwrap();
-    let files: Arc<dyn ObjectStore> = Arc::new(files);
+    Arc::new(files)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_is_the_same_on_s3_with_writers_that_race() {
+    let files = s3_bucket().await;
+    let seed = freshet_testkit::seed();
     stream::iter(0..ON_S3)
         .map(|schedule| {
             let seed = seed.wrapping_add(schedule);

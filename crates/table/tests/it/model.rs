@@ -58,6 +58,11 @@ impl Model {
         }
     }
 
+    /// All records of a key, as they came.
+    pub(crate) fn of(&self, key: &(String, Option<i64>)) -> Vec<&Row> {
+        self.rows.iter().filter(|row| row.key == *key).collect()
+    }
+
     /// What a table that keeps every record holds.
     pub(crate) fn appended(&self) -> Vec<Row> {
         let mut rows = self.rows.clone();

@@ -1,47 +1,83 @@
 //! Other engines read our tables.
 
 use freshet_table::{Maintenance, TableKind};
+use rstest::rstest;
 
+use crate::differential::at_once;
 use crate::model::{Given, Model, Row};
 use crate::schedule::{Delivery, Schedule};
-use crate::support::{Local, PATH, TOPIC, number, rows, slice, spec, upsert};
+use crate::support::{Local, PATH, TOPIC, number, patch, slice, spec, upsert};
 
+/// Prints sums of each version that is named, as delta-rs, polars and DuckDB read it, a line each. DuckDB reads the newest.
 const SUMS: &str = r#"
-import sys, deltalake, duckdb_delta
-(path,) = sys.argv[1:]
-sums = "SELECT count(*) || ' ' || sum(_offset) || ' ' || count(seq) || ' ' || sum(length(value)) FROM "
-print(duckdb_delta.connect().execute(sums + "delta_scan(?)", [path]).fetchone()[0])
-table = deltalake.DeltaTable(path)
-rows = deltalake.QueryBuilder().register("t", table).execute(
-    "SELECT count(*) AS a, sum(_offset) AS b, count(seq) AS c, sum(length(value)) AS d FROM t").read_all()
-print(*[rows.column(name)[0].as_py() for name in ["a", "b", "c", "d"]])
-print(sorted(str(key) + "=" + str(table.transaction_version(key)) for key in ["freshet:records:0", "freshet:records:9"]))
+import sys, deltalake, duckdb_delta, polars
+path, newest, *versions = sys.argv[1:]
+for version in [newest] + versions:
+    table = deltalake.DeltaTable(path, version=int(version))
+    rows = deltalake.QueryBuilder().register("t", table).execute(
+        "SELECT count(*) AS a, sum(_offset) AS b, count(seq) AS c, sum(length(value)) AS d, count(note) AS e FROM t").read_all()
+    print("delta-rs", version, *[rows.column(name)[0].as_py() for name in ["a", "b", "c", "d", "e"]])
+    frame = polars.scan_delta(path, version=int(version)).collect()
+    print("polars", version, frame.height, frame["_offset"].sum(), frame["seq"].count(), frame["value"].str.len_bytes().sum(),
+        frame["note"].count())
+sums = "SELECT count(*) || ' ' || sum(_offset) || ' ' || count(seq) || ' ' || sum(length(value)) || ' ' || count(note) FROM "
+print("duckdb", newest, duckdb_delta.connect().execute(sums + "delta_scan(?)", [path]).fetchone()[0])
+newest = deltalake.DeltaTable(path)
+print(sorted(str(key) + "=" + str(newest.transaction_version(key)) for key in ["freshet:records:0", "freshet:records:9"]))
 "#;
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn duckdb_and_delta_rs_read_the_same_sums() {
-    let local = Local::new();
-    let table = local.tables().open_or_create(PATH, &spec(upsert())).await.unwrap();
-    let mut schedule = Schedule::new(freshet_testkit::seed(), &upsert());
-    let mut model = Model::default();
-    for _ in 0..6 {
-        let Delivery { slices, rows } = schedule.next();
-        table.write(TOPIC, slices).await.unwrap();
-        model.take(rows);
-    }
-    let held = model.upserted(false);
-    assert_eq!(rows(&table).await, held);
-    let sums = format!(
-        "{} {} {} {}",
+fn sums(held: &[Row]) -> String {
+    format!(
+        "{} {} {} {} {}",
         held.len(),
         held.iter().map(|row| row.offset).sum::<u64>(),
         held.iter().filter(|row| row.order.is_some()).count(),
         held.iter().map(|row| row.value.len()).sum::<usize>(),
-    );
+        held.iter().filter(|row| row.note.text().is_some()).count(),
+    )
+}
+
+#[rstest]
+#[case::replace(upsert(), false)]
+#[case::patch(patch(), true)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn other_engines_read_the_same_at_every_version(#[case] kind: TableKind, #[case] patches: bool) {
+    let local = Local::new();
+    let table = local.tables().open_or_create(PATH, &spec(kind.clone())).await.unwrap();
+    let mut schedule = Schedule::new(freshet_testkit::seed(), &kind);
+    let mut model = Model::default();
+    // By version: what it holds.
+    let mut versions: Vec<(u64, String)> = Vec::new();
+    for step in 0..8 {
+        let Delivery { slices, rows } = schedule.next();
+        table.write(TOPIC, slices).await.unwrap();
+        model.take(rows);
+        let held = model.upserted(patches);
+        if held.is_empty() {
+            continue;
+        }
+        versions.push((table.version().await.unwrap(), sums(&held)));
+        if step % 3 == 2 {
+            // It stays the same whatever is written again.
+            table.maintain(&at_once()).await.unwrap();
+            versions.push((table.version().await.unwrap(), sums(&held)));
+        }
+    }
+    let (newest, of_newest) = versions.pop().expect("something was written");
+    let path = local.path(PATH);
+    let newest = newest.to_string();
+    let older: Vec<String> = versions.iter().map(|(version, _)| version.to_string()).collect();
+    let arguments: Vec<&str> =
+        [path.as_str(), newest.as_str()].into_iter().chain(older.iter().map(String::as_str)).collect();
+    let printed = freshet_testkit::python_script(SUMS, &arguments).await.unwrap();
     let next = table.next_offsets(TOPIC).await.unwrap().get(&0).map_or("None".to_owned(), u64::to_string);
-    let printed = freshet_testkit::python_script(SUMS, &[&local.path(PATH)]).await.unwrap();
-    let offsets = format!("['freshet:records:0={next}', 'freshet:records:9=None']");
-    assert_eq!(printed.lines().collect::<Vec<_>>(), [sums.as_str(), sums.as_str(), offsets.as_str()]);
+    let of_both =
+        |version: &str, sums: &str| [format!("delta-rs {version} {sums}"), format!("polars {version} {sums}")];
+    let mut expected = of_both(&newest, &of_newest).to_vec();
+    expected.extend(versions.iter().flat_map(|(version, sums)| of_both(&version.to_string(), sums)));
+    expected.push(format!("duckdb {newest} {of_newest}"));
+    expected.push(format!("['freshet:records:0={next}', 'freshet:records:9=None']"));
+    assert_eq!(printed.lines().collect::<Vec<_>>(), expected);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

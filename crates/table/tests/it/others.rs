@@ -1,0 +1,170 @@
+//! Other engines write our tables, and we read theirs.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
+use arrow::datatypes::Int64Type;
+use datafusion::prelude::SessionContext;
+use freshet_table::{ForeignTable, Table, TableError};
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+use parquet::arrow::ArrowWriter;
+use rstest::rstest;
+use serde_json::json;
+
+use crate::model::{Given, Row};
+use crate::support::{Local, PATH, TOPIC, number, slice, spec, upsert};
+
+const KEYS: u64 = 20;
+
+fn record(key: u64, offset: u64, value: &str) -> Row {
+    Row {
+        key: (format!("o-{key:02}"), Some(0)),
+        order: Some(i64::try_from(offset).unwrap()),
+        value: value.to_owned(),
+        received_at: i64::try_from(offset).unwrap(),
+        partition: 0,
+        offset,
+        note: Given::Null,
+        deletes: false,
+    }
+}
+
+/// Writes one record of each of some keys, from an offset on.
+async fn write(table: &Table, first: u64, keys: std::ops::Range<u64>, value: &str) {
+    let rows: Vec<Row> = keys.zip(first..).map(|(key, offset)| record(key, offset, value)).collect();
+    let end = first + rows.len() as u64;
+    table.write(TOPIC, vec![slice(0, first..end, &rows)]).await.unwrap();
+}
+
+const UPDATE: &str = r#"
+import sys, deltalake
+table = deltalake.DeltaTable(sys.argv[1])
+table.update(updates={"value": "'theirs'"}, predicate="order_id < 'o-05'")
+"#;
+
+const OPTIMIZE: &str = r#"
+import sys, deltalake
+table = deltalake.DeltaTable(sys.argv[1])
+table.optimize.compact()
+"#;
+
+const DELETE: &str = r#"
+import sys, deltalake
+table = deltalake.DeltaTable(sys.argv[1])
+table.delete("order_id < 'o-05'")
+"#;
+
+const ADD_COLUMN: &str = r#"
+import sys, deltalake
+from deltalake import Field
+from deltalake.schema import PrimitiveType
+table = deltalake.DeltaTable(sys.argv[1])
+table.alter.add_columns([Field("theirs", PrimitiveType("string"))])
+"#;
+
+const RESTORE: &str = r#"
+import sys, deltalake
+table = deltalake.DeltaTable(sys.argv[1])
+table.restore(2)
+"#;
+
+/// Whoever changed the table, the next upserts find the rows of their keys: a warm process, whose index was built before, and one
+/// that starts then.
+#[rstest]
+#[case::update(UPDATE, 25)]
+#[case::optimize(OPTIMIZE, 25)]
+#[case::delete(DELETE, 25)]
+#[case::add_column(ADD_COLUMN, 25)]
+#[case::restore(RESTORE, 20)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_that_delta_rs_has_changed_is_upserted_on(#[case] script: &str, #[case] keys: i64) {
+    let local = Local::new();
+    let warm = local.tables().open_or_create(PATH, &spec(upsert())).await.unwrap();
+    write(&warm, 0, 0..KEYS, "first").await;
+    write(&warm, 20, 0..10, "second").await;
+    write(&warm, 30, 5..25, "third").await;
+    warm.build_index().await.unwrap();
+    freshet_testkit::python_script(script, &[&local.path(PATH)]).await.unwrap();
+    write(&warm, 50, 0..8, "warm").await;
+    let cold = local.tables().open(PATH).await.unwrap().unwrap();
+    write(&cold, 58, 6..15, "cold").await;
+    write(&warm, 67, 12..20, "again").await;
+    for table in [&warm, &cold] {
+        assert_eq!(number(table, "SELECT count(*) FROM t").await, keys);
+        assert_eq!(number(table, "SELECT count(*) - count(DISTINCT order_id) FROM t").await, 0, "no key is in twice");
+        assert_eq!(number(table, "SELECT count(*) FROM t WHERE value = 'warm'").await, 6);
+        assert_eq!(number(table, "SELECT count(*) FROM t WHERE value = 'cold'").await, 6);
+        assert_eq!(number(table, "SELECT count(*) FROM t WHERE value = 'again'").await, 8);
+    }
+}
+
+/// The log of a table whose column has another name in its files than in its schema.
+async fn make_mapped(files: &Arc<dyn ObjectStore>, path: &str) {
+    let column: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 39]));
+    let rows = RecordBatch::try_from_iter([("col-7f", column)]).unwrap();
+    let mut bytes = Vec::new();
+    let mut writer = ArrowWriter::try_new(&mut bytes, rows.schema(), None).unwrap();
+    writer.write(&rows).unwrap();
+    writer.close().unwrap();
+    let size = bytes.len();
+    files.put(&Path::from(format!("{path}/part-0.parquet")), bytes.into()).await.unwrap();
+    let schema = json!({ "type": "struct", "fields": [{
+        "name": "amount", "type": "long", "nullable": true,
+        "metadata": { "delta.columnMapping.id": 1, "delta.columnMapping.physicalName": "col-7f" },
+    }]});
+    let actions = [
+        json!({ "protocol": { "minReaderVersion": 2, "minWriterVersion": 5 } }),
+        json!({ "metaData": {
+            "id": "5b5d9d23-8a86-4b3c-a3f4-0d5a8c8f7d10", "format": { "provider": "parquet", "options": {} },
+            "schemaString": schema.to_string(), "partitionColumns": [], "createdTime": 0,
+            "configuration": { "delta.columnMapping.mode": "name", "delta.columnMapping.maxColumnId": "1" },
+        }}),
+        json!({ "add": {
+            "path": "part-0.parquet", "partitionValues": {}, "size": size, "modificationTime": 0, "dataChange": true,
+            "stats": json!({ "numRecords": 3 }).to_string(),
+        }}),
+    ];
+    let entry = actions.map(|action| action.to_string()).join("\n");
+    files.put(&Path::from(format!("{path}/_delta_log/{:020}.json", 0)), entry.into()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn columns_with_other_names_in_files_are_read_under_their_own() {
+    let local = Local::new();
+    make_mapped(&local.files(), "external/mapped").await;
+    let table = ForeignTable::open(local.files(), Path::from("external/mapped")).await.unwrap().unwrap();
+    let (provider, _) = table.provider().await.unwrap().unwrap();
+    let context = SessionContext::new();
+    context.register_table("t", provider).unwrap();
+    let sum = context.sql("SELECT sum(amount) FROM t").await.unwrap().collect().await.unwrap();
+    assert_eq!(sum[0].column(0).as_primitive::<Int64Type>().value(0), 42);
+}
+
+/// Gives the newest version a feature.
+async fn require(files: &Arc<dyn ObjectStore>, version: u64, of_readers: &[&str], of_writers: &[&str]) {
+    let entry = json!({ "protocol": {
+        "minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": of_readers, "writerFeatures": of_writers,
+    }});
+    let name = Path::from(format!("{PATH}/_delta_log/{version:020}.json"));
+    files.put(&name, entry.to_string().into()).await.unwrap();
+}
+
+#[rstest]
+#[case("rowTracking", false)]
+#[case("typeWidening", true)]
+#[case("fromTheFuture", true)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_feature_that_would_be_misread_is_refused_by_its_name(#[case] feature: &str, #[case] of_readers: bool) {
+    let local = Local::new();
+    let table = local.tables().open_or_create(PATH, &spec(upsert())).await.unwrap();
+    write(&table, 0, 0..3, "first").await;
+    let both = ["deletionVectors", feature];
+    let next = table.version().await.unwrap() + 1;
+    require(&local.files(), next, if of_readers { &both } else { &both[..1] }, &both).await;
+    let rows = [record(1, 3, "second")];
+    let error = table.write(TOPIC, vec![slice(0, 3..4, &rows)]).await.unwrap_err();
+    assert!(matches!(error, TableError::Unsupported { .. }), "{error:?}");
+    let source = std::error::Error::source(&error).unwrap().to_string();
+    assert!(source.contains(feature), "{source}");
+}
