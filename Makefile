@@ -44,6 +44,14 @@ bench-decode: tools ## Measures decoding of JSON and XML beside arrow-json and q
 bench-profile: tools ## Measures look-ups of profiles over HTTP beside PostgreSQL 15, where that is installed
 	@$(BENCH) profile -- $(QUICK)
 
+.PHONY: bench-upsert
+bench-upsert: tools servers ## Measures upserts beside deltalake's MERGE; needs 20 GB of disk and an hour (QUICK="--quick SECTION")
+	@$(BENCH) upsert -- $(QUICK)
+
+.PHONY: bench-scan
+bench-scan: tools servers ## Measures queries of a table with deletion vectors beside deltalake's provider and DuckDB
+	@$(BENCH) scan -- $(QUICK)
+
 .PHONY: lint
 lint: tools ## Checks format, lints, licences and scripts
 	@cargo fmt --all --check
