@@ -1,12 +1,13 @@
 //! Our tables, as the benches open and fill them.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use arrow::array::{AsArray as _, RecordBatch};
 use arrow::datatypes::{Int64Type, SchemaRef};
-use freshet_table::{Slice, Table, TableKind, TableSpec, Tables};
+use freshet_table::{IndexSettings, Maintenance, Merge, Slice, Table, TableKind, TableSpec, Tables};
 use object_store::ObjectStore;
 use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
 use object_store::local::LocalFileSystem;
@@ -75,15 +76,17 @@ pub struct Keys {
 ///
 /// # Errors
 /// None that is to be expected.
-pub fn tables(files: Arc<dyn ObjectStore>, _keys: Keys) -> anyhow::Result<Tables> {
-    Ok(Tables::new(files, Url::parse("file:///")?))
+pub fn tables(files: Arc<dyn ObjectStore>, keys: Keys) -> anyhow::Result<Tables> {
+    let Keys { memory_bytes, directory } = keys;
+    let settings = IndexSettings { memory_bytes, directory, ..IndexSettings::default() };
+    Ok(Tables::new(files, Url::parse("file:///")?).with_index(settings))
 }
 
 /// A table that keeps the newest row of each key.
 #[must_use]
 pub fn spec(schema: SchemaRef, key: &[&str], order_by: Option<&str>) -> TableSpec {
     let key = key.iter().map(|&name| name.to_owned()).collect();
-    TableSpec { schema, kind: TableKind::Upsert { key, order_by: order_by.map(str::to_owned) } }
+    TableSpec { schema, kind: TableKind::Upsert { key, order_by: order_by.map(str::to_owned), merge: Merge::Replace } }
 }
 
 /// Rows as the writer hands them over: they say themselves which offsets they come from.
@@ -96,7 +99,7 @@ pub fn slice(rows: RecordBatch) -> anyhow::Result<Slice> {
     let row_offsets = offsets.iter().map(|&offset| u64::try_from(offset)).collect::<Result<Vec<_>, _>>()?;
     let (first, last) = row_offsets.first().zip(row_offsets.last()).context("no rows")?;
     let offsets = *first..*last + 1;
-    Ok(Slice { partition: 0, offsets, rows, row_offsets })
+    Ok(Slice { partition: 0, offsets, rows, row_offsets, deletes: None, absent: BTreeMap::new() })
 }
 
 /// Brings rows into a table, as they come.
@@ -115,9 +118,7 @@ pub async fn fill(table: &Table, stretches: impl Iterator<Item = anyhow::Result<
 /// # Errors
 /// The table can't be read.
 pub async fn index(table: &Table) -> anyhow::Result<()> {
-    // Nothing is kept of them yet.
-    table.version().await?;
-    Ok(())
+    Ok(table.build_index().await?)
 }
 
 /// Does what the table's maintenance has to do now.
@@ -125,7 +126,6 @@ pub async fn index(table: &Table) -> anyhow::Result<()> {
 /// # Errors
 /// The table can't be read or written.
 pub async fn maintain(table: &Table) -> anyhow::Result<()> {
-    // A write does it yet.
-    table.version().await?;
+    table.maintain(&Maintenance::default()).await?;
     Ok(())
 }
