@@ -16,10 +16,12 @@ use crate::statistics::bounds;
 /// a number of times that grows with the logarithm of the table.
 const SIZES: [u64; 2] = [8 << 20, 100 << 20];
 
+/// Dead rows of a hundred in a file that can't wait.
+const HALF_GONE: u64 = 50;
+
 /// The files to write again, in one go; none: they are fine.
 pub(super) fn choose(snapshot: &Snapshot, key: Option<&str>, maintenance: &Maintenance) -> Vec<Arc<DataFile>> {
-    let mut chosen: Vec<Arc<DataFile>> =
-        snapshot.files().filter(|file| is_dying(file, maintenance.dead_percent)).cloned().collect();
+    let dying = |percent| snapshot.files().filter(move |file| is_dying(file, percent)).cloned();
     for size in 0..=SIZES.len() {
         let of_size: Vec<&Arc<DataFile>> = snapshot.files().filter(|file| size_of(file) == size).collect();
         let crowd = match key {
@@ -29,13 +31,16 @@ pub(super) fn choose(snapshot: &Snapshot, key: Option<&str>, maintenance: &Maint
             None => Vec::new(),
         };
         if crowd.len() >= maintenance.files.max(2) {
-            chosen.extend(crowd);
-            break;
+            // Files that are many are in the way of every query, and quickly put together. Large ones that are dying wait for a
+            // round of their own, unless they are half gone.
+            let mut chosen: Vec<Arc<DataFile>> =
+                crowd.into_iter().chain(dying(maintenance.dead_percent.max(HALF_GONE))).collect();
+            chosen.sort_by(|left, right| left.name().cmp(right.name()));
+            chosen.dedup_by(|left, right| left.name() == right.name());
+            return chosen;
         }
     }
-    chosen.sort_by(|left, right| left.name().cmp(right.name()));
-    chosen.dedup_by(|left, right| left.name() == right.name());
-    chosen
+    dying(maintenance.dead_percent).collect()
 }
 
 fn size_of(file: &DataFile) -> usize {

@@ -43,11 +43,11 @@ table = deltalake.DeltaTable(sys.argv[1])
 table.update(updates={"value": "'theirs'"}, predicate="order_id < 'o-05'")
 "#;
 
-const OPTIMIZE: &str = r#"
+const OPTIMIZE: &str = r"
 import sys, deltalake
 table = deltalake.DeltaTable(sys.argv[1])
 table.optimize.compact()
-"#;
+";
 
 const DELETE: &str = r#"
 import sys, deltalake
@@ -63,11 +63,11 @@ table = deltalake.DeltaTable(sys.argv[1])
 table.alter.add_columns([Field("theirs", PrimitiveType("string"))])
 "#;
 
-const RESTORE: &str = r#"
+const RESTORE: &str = r"
 import sys, deltalake
 table = deltalake.DeltaTable(sys.argv[1])
 table.restore(2)
-"#;
+";
 
 /// Whoever changed the table, the next upserts find the rows of their keys: a warm process, whose index was built before, and one
 /// that starts then.
