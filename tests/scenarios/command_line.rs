@@ -168,6 +168,7 @@ async fn what_is_there_is_shown_to_people_and_to_scripts() {
         (&["indexes", "list"], &["by_id", "ix-", "value", "manual"]),
         (&["indexes", "show", "by_id"], &["ix-", "FROM latest_event"]),
         (&["keys", "list"], &["admin", "streams:write"]),
+        (&["maintain", "latest_event"], &["latest_event", "compacted"]),
     ];
     for (arguments, words) in cases {
         let said = deployment.freshet(arguments).await.with_status(0);
@@ -181,6 +182,16 @@ async fn what_is_there_is_shown_to_people_and_to_scripts() {
     let status = deployment.freshet(&["status", "--json"]).await.json();
     let rows = status["tables"].as_array().unwrap().iter().map(|table| &table["rows"]);
     assert_eq!(rows.collect::<Vec<_>>(), [&json!(1), &json!(1)]);
+    deployment.finish([server]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_can_not_be_maintained_is_told() {
+    let (deployment, server, _) = scene().await;
+    let unknown = deployment.freshet(&["maintain", "nothing"]).await.with_status(2);
+    assert!(unknown.stderr.contains("freshet tables list"), "{unknown:?}");
+    let never = deployment.freshet(&["maintain", "nothing", "--retention", "never"]).await.with_status(2);
+    assert!(never.stderr.contains("as 12h or 7d"), "{never:?}");
     deployment.finish([server]).await;
 }
 

@@ -1,12 +1,13 @@
 //! `freshet maintain`.
 
 use freshet_model::{TableName, TenantId};
-use freshet_platform::{TableFiles, parse_duration, telemetry};
+use freshet_platform::{TableFiles, parse_duration};
 use freshet_table::{Maintenance, Tables, failed_table_path, table_path};
 use serde_json::json;
 
-use super::up::{DEFAULT_TENANT, settings};
+use super::up::settings;
 use crate::args::{Connection, Maintain};
+use crate::credentials::read_admin;
 use crate::error::CommandError;
 use crate::output::{self, thousands};
 use crate::server::failed;
@@ -18,12 +19,14 @@ use crate::server::failed;
 pub(crate) async fn run(connection: &Connection, maintain: &Maintain) -> Result<(), CommandError> {
     let input = |wrong: &dyn std::fmt::Display| CommandError::Input(wrong.to_string());
     let settings = settings(&connection.data)?;
-    telemetry::start_logs(&settings).map_err(|source| input(&source))?;
     let retention = parse_duration(&maintain.retention).ok_or_else(|| {
         CommandError::Input(format!("--retention {}: expected a duration, as 12h or 7d", maintain.retention))
     })?;
-    let tenant = connection.tenant.as_deref().unwrap_or(DEFAULT_TENANT);
-    let tenant = TenantId::parse(tenant).map_err(|wrong| input(&wrong))?;
+    let tenant = match &connection.tenant {
+        Some(tenant) => TenantId::parse(tenant).map_err(|wrong| input(&wrong))?,
+        // The only one that the data directory has a key of.
+        None => read_admin(&connection.data, None)?.tenant,
+    };
     let name = TableName::parse(&maintain.table).map_err(|wrong| input(&wrong))?;
     let TableFiles { files, root } = TableFiles::open(&settings).await.map_err(|source| failed("the files", source))?;
     let tables = Tables::new(files, root);

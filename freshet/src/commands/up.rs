@@ -13,7 +13,7 @@ use crate::error::CommandError;
 use crate::{output, server};
 
 /// The tenant of a server whose user names none.
-pub(super) const DEFAULT_TENANT: &str = "default";
+const DEFAULT_TENANT: &str = "default";
 
 /// Runs the server until SIGTERM or Ctrl-C.
 ///
