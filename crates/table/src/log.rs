@@ -212,8 +212,18 @@ impl Commit {
     pub(crate) async fn read(files: &dyn ObjectStore, path: &str, version: u64) -> Result<Option<Self>, TableError> {
         let context = || format!("reading version {version} of table {path}");
         let entry = entry_path(version);
-        let bytes = match async { files.get(&entry).await?.bytes().await }.await {
-            Ok(bytes) => bytes,
+        let read = async {
+            let answer = files.get(&entry).await?;
+            let size = answer.meta.size;
+            Ok::<_, object_store::Error>((answer.bytes().await?, size))
+        };
+        let bytes = match read.await {
+            Ok((bytes, size)) if bytes.len() as u64 == size => bytes,
+            // Cut off at the end of a line it would be an entry that lacks actions.
+            Ok((bytes, size)) => {
+                let source = format!("{} of {size} bytes came", bytes.len()).into();
+                return Err(TableError::Unavailable { context: context(), source });
+            }
             Err(object_store::Error::NotFound { .. }) => return Ok(None),
             Err(source) => return Err(TableError::from_files(context(), source)),
         };

@@ -7,7 +7,7 @@ use arrow::array::RecordBatch;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
-use futures::{FutureExt, StreamExt, TryFutureExt};
+use futures::{FutureExt, StreamExt};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _};
 use parquet::arrow::ProjectionMask;
@@ -152,13 +152,23 @@ pub(crate) struct ObjectReader {
 
 impl AsyncFileReader for ObjectReader {
     fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, Result<Bytes, ParquetError>> {
-        let bytes = async move { self.files.get_range(&self.location, range).await };
-        bytes.map_err(|error| ParquetError::External(error.into())).boxed()
+        async move {
+            let bytes = self.files.get_range(&self.location, range.clone()).await;
+            let bytes = bytes.map_err(|error| ParquetError::External(error.into()))?;
+            whole(&bytes, &range)?;
+            Ok(bytes)
+        }
+        .boxed()
     }
 
     fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, Result<Vec<Bytes>, ParquetError>> {
-        let bytes = async move { self.files.get_ranges(&self.location, &ranges).await };
-        bytes.map_err(|error| ParquetError::External(error.into())).boxed()
+        async move {
+            let bytes = self.files.get_ranges(&self.location, &ranges).await;
+            let bytes = bytes.map_err(|error| ParquetError::External(error.into()))?;
+            bytes.iter().zip(&ranges).try_for_each(|(bytes, range)| whole(bytes, range))?;
+            Ok(bytes)
+        }
+        .boxed()
     }
 
     fn get_metadata<'a>(
@@ -174,6 +184,15 @@ impl AsyncFileReader for ObjectReader {
         }
         .boxed()
     }
+}
+
+/// Refuses an answer that was cut off: what decodes it would take it for damage, or run over its end.
+fn whole(bytes: &Bytes, range: &Range<u64>) -> Result<(), ParquetError> {
+    if bytes.len() as u64 == range.end - range.start {
+        return Ok(());
+    }
+    let source = format!("{} bytes came of {} to {}", bytes.len(), range.start, range.end);
+    Err(ParquetError::External(Box::new(object_store::Error::Generic { store: "read", source: source.into() })))
 }
 
 /// Positions that lie in a row group, as ranges from its first row.

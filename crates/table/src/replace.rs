@@ -105,8 +105,11 @@ impl Tables {
                 Ok(Replacement { version, rows: count, bytes })
             }
             Err(error) => {
-                // Nobody names them. Those that can't be removed now are strays, and go later.
-                remove(&*files, names).await;
+                // Without rows there was no attempt to commit, and nobody names them. After one they are left to the vacuum: it may
+                // have taken place, or still take place, whatever its answer was.
+                if matches!(error, ReplaceError::Rows(_)) {
+                    remove(&*files, names).await;
+                }
                 Err(error)
             }
         }

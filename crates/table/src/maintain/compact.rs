@@ -92,10 +92,10 @@ impl Table {
         let rewritten = self.rewrite(&base, kind.as_ref(), &sources, maintenance.tombstone_retention).await?;
         let names = rewritten.names();
         let committed = self.commit_rewritten(&base, kind.as_ref(), &sources, rewritten).await;
-        if !matches!(committed, Ok(Some(_)) | Err(TableError::Unavailable { .. })) {
-            // Nobody names them. After a failure that leaves open whether the commit takes place they are left to the vacuum.
+        if !matches!(committed, Ok(Some(_))) {
+            // They are not removed: an attempt to commit them may have taken place, or still take place, whatever its answer was. If
+            // nobody names them, the vacuum removes them.
             self.index.forget(names.iter().map(AsRef::as_ref));
-            remove(&*self.files, names).await;
         }
         Ok(committed?.unwrap_or_default())
     }
