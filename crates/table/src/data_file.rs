@@ -108,6 +108,11 @@ impl FileWriter {
         Ok(self.added)
     }
 
+    /// The files that were put so far, for who gives up. What is still in memory goes nowhere.
+    pub(crate) fn put_so_far(self) -> Vec<Path> {
+        self.added.iter().map(|file| Path::from(file.path.as_str())).collect()
+    }
+
     fn begin(&self) -> OpenFile {
         let stage = Arc::new(InMemory::new());
         let statistics = DataSkippingNumIndexedCols::NumColumns(COLUMNS_WITH_STATISTICS);

@@ -11,7 +11,6 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use deltalake_core::kernel::{Add, MetadataExt as _, StructField, StructType};
 use futures::{Stream, StreamExt};
-use object_store::path::Path;
 use tracing::warn;
 
 use crate::commit::{Attempt, Attempts, Change};
@@ -28,6 +27,7 @@ use crate::{TableError, TableKind, Tables};
 const FILE_BYTES: usize = 256 << 20;
 /// How long the files of content that was replaced stay for readers of it: no query lasts as long.
 pub(crate) const REPLACED_FILES_STAY: Duration = Duration::from_hours(1);
+
 /// What came of replacing a table's content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Replacement {
@@ -86,33 +86,19 @@ impl Tables {
                 }
             }
         };
-        let added = writing.close().await?;
-        let names: Vec<Path> = added.iter().map(|file| Path::from(file.path.as_str())).collect();
-        let bytes = added.iter().map(|file| u64::try_from(file.size).unwrap_or(0)).sum();
-        let committed = match outcome {
-            Ok(()) => self.commit_replacement(path, columns, added).await.map_err(ReplaceError::from),
-            Err(error) => Err(error),
-        };
-        match committed {
-            Ok(version) => {
-                if let Err(error) = self.remove_replaced(path).await {
-                    warn!(
-                        table = path,
-                        error = &error as &dyn std::error::Error,
-                        "files of older content were not removed"
-                    );
-                }
-                Ok(Replacement { version, rows: count, bytes })
-            }
-            Err(error) => {
-                // Without rows there was no attempt to commit, and nobody names them. After one they are left to the vacuum: it may
-                // have taken place, or still take place, whatever its answer was.
-                if matches!(error, ReplaceError::Rows(_)) {
-                    remove(&*files, names).await;
-                }
-                Err(error)
-            }
+        if let Err(error) = outcome {
+            // There was no attempt to commit: nobody names them.
+            remove(&*files, writing.put_so_far()).await;
+            return Err(error);
         }
+        let added = writing.close().await?;
+        let bytes = added.iter().map(|file| u64::try_from(file.size).unwrap_or(0)).sum();
+        // If this fails the files are left to the vacuum: an attempt may have taken place, or still take place, whatever its answer was.
+        let version = self.commit_replacement(path, columns, added).await?;
+        if let Err(error) = self.remove_replaced(path).await {
+            warn!(table = path, error = &error as &dyn std::error::Error, "files of older content were not removed");
+        }
+        Ok(Replacement { version, rows: count, bytes })
     }
 
     /// Commits files as a table's whole content.

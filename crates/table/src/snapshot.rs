@@ -157,6 +157,10 @@ impl Snapshot {
     ) -> Result<Self, TableError> {
         if self.compared_at.elapsed() >= AGE_UNTIL_REOPENED {
             let newest = Self::open(log_store.clone(), path, None).await?;
+            if newest.version == self.version && newest.metadata.id() == self.metadata.id() {
+                // Nobody wrote: what is known of its files, and the index over them, still holds.
+                return Ok(Self { compared_at: newest.compared_at, ..self.clone() });
+            }
             // What happened meanwhile was not seen commit by commit.
             return Ok(Self { revived_at: Some(newest.version), ..newest });
         }

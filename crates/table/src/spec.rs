@@ -67,6 +67,16 @@ pub enum Merge {
 }
 
 impl TableKind {
+    /// What an upsert goes by; none: the table has no key.
+    pub(crate) fn upsert(&self) -> Option<UpsertKind> {
+        match self {
+            Self::Upsert { key, order_by, merge } => {
+                Some(UpsertKind { key: key.clone(), order_by: order_by.clone(), merge: *merge })
+            }
+            Self::Append | Self::Replaced => None,
+        }
+    }
+
     /// Reads the kind from a table's properties; none: not ours.
     pub(crate) fn from_properties(properties: &HashMap<String, String>) -> Option<Self> {
         match properties.get(MODE_PROPERTY)?.as_str() {

@@ -200,7 +200,6 @@ impl Table {
         let none = fresh.rows.slice(0, 0);
         let new = place.put_rows(base, &[], &fresh.rows, &none, before).await?;
         outcome.rows_written = fresh.rows.num_rows();
-        outcome.rows_superseded = 0;
         let (added, known) = Vectors::default().files(new.as_ref());
         let change = Change {
             operation: "WRITE",
@@ -261,14 +260,14 @@ impl Table {
         match base.kind() {
             None | Some(TableKind::Replaced) => Err(TableError::NotOurs { path: self.path.clone() }),
             Some(TableKind::Append) => Ok(None),
-            Some(TableKind::Upsert { key, order_by, merge }) => {
+            Some(kind) => {
                 if !takes_deletion_vectors(base.protocol(), base.metadata()) {
                     return Err(TableError::Unsupported {
                         context: self.doing("writing"),
                         source: format!("{DELETION_VECTORS} was turned off: turn it on again").into(),
                     });
                 }
-                Ok(Some(UpsertKind { key: key.clone(), order_by: order_by.clone(), merge: *merge }))
+                Ok(kind.upsert())
             }
         }
     }

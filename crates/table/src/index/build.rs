@@ -8,12 +8,13 @@ use tracing::{info, warn};
 
 use super::merge::{merge, to_merge, write};
 use super::{KeyIndex, Known, NewRow, State};
+use crate::TableError;
 use crate::file::DataFile;
 use crate::key::Keys;
 use crate::order::{Orders, order_columns};
 use crate::parquet_file::{ParquetFile, Stretch};
 use crate::snapshot::Snapshot;
-use crate::{TableError, TableKind};
+use crate::spec::UpsertKind;
 
 /// Rows that a next process would read again, from which on they are saved: reading so many takes about a second.
 const ROWS_WORTH_SAVING: usize = 500_000;
@@ -32,13 +33,8 @@ pub(crate) struct Source {
 impl Source {
     /// None: a table that has no key has no index.
     pub(crate) fn new(snapshot: Snapshot, files: Arc<dyn ObjectStore>) -> Option<Self> {
-        match snapshot.kind()? {
-            TableKind::Upsert { key, order_by, .. } => {
-                let (key, order_by) = (key.clone(), order_by.clone());
-                Some(Self { snapshot, files, key, order_by })
-            }
-            TableKind::Append | TableKind::Replaced => None,
-        }
+        let UpsertKind { key, order_by, .. } = snapshot.kind()?.upsert()?;
+        Some(Self { snapshot, files, key, order_by })
     }
 }
 

@@ -77,11 +77,8 @@ impl Table {
     pub(super) async fn compact(&self, maintenance: &Maintenance) -> Result<Compacted, TableError> {
         let base = self.newest().await?;
         let kind = match base.kind() {
-            Some(TableKind::Upsert { key, order_by, merge }) => {
-                Some(UpsertKind { key: key.clone(), order_by: order_by.clone(), merge: *merge })
-            }
-            Some(TableKind::Append) => None,
             Some(TableKind::Replaced) | None => return Ok(Compacted::default()),
+            Some(kind) => kind.upsert(),
         };
         check_writable(&self.path, base.protocol(), base.metadata())?;
         let first_key = kind.as_ref().and_then(|kind| kind.key.first()).map(String::as_str);
