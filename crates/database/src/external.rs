@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use datafusion::catalog::TableProvider;
 use freshet_model::{ExternalFormat, ExternalTable, Location, Place, TenantId};
-use freshet_table::ForeignTable;
+use freshet_table::{ForeignTable, ForeignTables};
 use object_store::ObjectStore;
 use object_store::path::Path;
 
@@ -21,15 +21,15 @@ const MAX_OPEN: usize = 200;
 /// The files that external tables may be in.
 #[derive(Debug)]
 pub struct ExternalFiles {
-    own: Arc<dyn ObjectStore>,
-    allowed: Vec<(Location, Arc<dyn ObjectStore>)>,
+    own: ForeignTables,
+    allowed: Vec<(Location, ForeignTables)>,
     delta: Mutex<HashMap<(TenantId, Location), Arc<ForeignTable>>>,
     schemas: Schemas,
 }
 
 /// Where an external table lies, once it is known that it may.
-struct Found {
-    files: Arc<dyn ObjectStore>,
+struct Found<'a> {
+    store: &'a ForeignTables,
     path: Path,
 }
 
@@ -38,8 +38,8 @@ impl ExternalFiles {
     /// below, each with its bucket's or machine's files from their root on.
     #[must_use]
     pub fn new(own: Arc<dyn ObjectStore>, allowed: impl IntoIterator<Item = (Location, Arc<dyn ObjectStore>)>) -> Self {
-        let allowed = allowed.into_iter().collect();
-        Self { own, allowed, delta: Mutex::default(), schemas: Schemas::default() }
+        let allowed = allowed.into_iter().map(|(prefix, files)| (prefix, ForeignTables::new(files))).collect();
+        Self { own: ForeignTables::new(own), allowed, delta: Mutex::default(), schemas: Schemas::default() }
     }
 
     /// A table at its newest version, and what tells versions apart.
@@ -76,8 +76,8 @@ impl ExternalFiles {
         if let Some(open) = known {
             return Ok(open);
         }
-        let Found { files, path } = self.find(tenant, table).await?;
-        let opened = ForeignTable::open(files, path).await;
+        let Found { store, path } = self.find(tenant, table).await?;
+        let opened = store.open(path).await;
         let opened = opened.map_err(|error| DatabaseError::of_delta(table.name.as_str(), error))?;
         let opened = Arc::new(opened.ok_or_else(|| missing(table))?);
         let mut open = self.delta.lock().unwrap_or_else(PoisonError::into_inner);
@@ -88,28 +88,28 @@ impl ExternalFiles {
     }
 
     async fn list(&self, tenant: &TenantId, table: &ExternalTable) -> Result<FileSet, DatabaseError> {
-        let Found { files, path } = self.find(tenant, table).await?;
-        FileSet::list(table, files, path).await?.ok_or_else(|| missing(table))
+        let Found { store, path } = self.find(tenant, table).await?;
+        FileSet::list(table, store.files().clone(), path).await?.ok_or_else(|| missing(table))
     }
 
     /// Where a table lies, if it may lie there.
-    async fn find(&self, tenant: &TenantId, table: &ExternalTable) -> Result<Found, DatabaseError> {
+    async fn find(&self, tenant: &TenantId, table: &ExternalTable) -> Result<Found<'_>, DatabaseError> {
         let not_allowed = || DatabaseError::NotAllowed { table: table.name.to_string() };
         let place = table.location.place();
-        let (files, path) = match place {
+        let (store, path) = match place {
             Place::Own { path } => (&self.own, format!("external/{tenant}/{path}")),
             Place::S3 { path, .. } | Place::File { path } => {
                 let allowed = self.allowed.iter().find(|(prefix, _)| is_below(place, prefix.place()));
-                let (prefix, files) = allowed.ok_or_else(not_allowed)?;
+                let (prefix, store) = allowed.ok_or_else(not_allowed)?;
                 if !stays_below(place, prefix.place()).await {
                     return Err(not_allowed());
                 }
-                (files, path.clone())
+                (store, path.clone())
             }
         };
         // A location holds nothing that an object's path can't.
         let path = Path::parse(&path).map_err(|_| not_allowed())?;
-        Ok(Found { files: Arc::clone(files), path })
+        Ok(Found { store, path })
     }
 }
 

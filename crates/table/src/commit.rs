@@ -126,6 +126,7 @@ pub(crate) fn as_commit(change: Change, id: &str) -> Commit {
         removed: change.removed,
         metadata: change.metadata,
         protocol: change.protocol,
+        sidecars: Vec::new(),
     }
 }
 

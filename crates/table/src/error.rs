@@ -62,6 +62,18 @@ pub enum TableError {
         /// What was found.
         source: Source,
     },
+    /// The version that was asked for is not there, or no longer.
+    #[error("table {path} has no {asked}: it can be read from version {first} to {newest}")]
+    NoVersion {
+        /// Where the table lies.
+        path: String,
+        /// What was asked for: a number or a time.
+        asked: String,
+        /// The oldest version that is kept.
+        first: u64,
+        /// The newest.
+        newest: u64,
+    },
     /// The engine underneath refused the work.
     #[error("{context}")]
     Engine {

@@ -1,8 +1,10 @@
 //! One data file of a version.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use arrow::datatypes::SchemaRef;
+use datafusion::common::Statistics;
 use deltalake_core::kernel::{Add, DeletionVectorDescriptor, Remove};
 use object_store::ObjectStore;
 use object_store::path::Path;
@@ -11,6 +13,7 @@ use serde::Deserialize;
 use tokio::sync::OnceCell;
 
 use crate::parquet_file::TOMBSTONES;
+use crate::statistics::bounds;
 use crate::{TableError, deletion};
 
 /// A data file as a version has it: with the rows that are dead in that version.
@@ -19,7 +22,11 @@ pub(crate) struct DataFile {
     add: Add,
     rows: Option<u64>,
     dead: OnceCell<Arc<RoaringTreemap>>,
+    bounds: OnceLock<(SchemaRef, Arc<Statistics>)>,
 }
+
+/// What statistics hold, as we write them, that are bounds and no more.
+const LOOSE: &str = r#""tightBounds":false"#;
 
 #[derive(Deserialize)]
 struct Counted {
@@ -34,7 +41,7 @@ impl DataFile {
             None => OnceCell::new_with(Some(Arc::default())),
             Some(_) => OnceCell::new(),
         };
-        Self { add, rows, dead }
+        Self { add, rows, dead, bounds: OnceLock::new() }
     }
 
     /// The same, with a vector that is known because it was just written.
@@ -51,7 +58,8 @@ impl DataFile {
     }
 
     pub(crate) fn location(&self) -> Path {
-        Path::from(self.add.path.as_str())
+        // A partition's folder may have percent signs in its name, as they are.
+        Path::parse(&self.add.path).unwrap_or_else(|_| Path::from(self.add.path.as_str()))
     }
 
     pub(crate) fn size(&self) -> u64 {
@@ -94,6 +102,14 @@ impl DataFile {
         self.dead.get()
     }
 
+    /// What the log says of its columns, as those of a schema ([`bounds`]). Worked out once for the table's schema, since every query asks
+    /// it of every file.
+    pub(crate) fn bounds(&self, schema: &SchemaRef) -> Arc<Statistics> {
+        let (of, known) = self.bounds.get_or_init(|| (schema.clone(), Arc::new(bounds(self, schema))));
+        // Columns can be added, or put in another order, while the file stays.
+        if Arc::ptr_eq(of, schema) { known.clone() } else { Arc::new(bounds(self, schema)) }
+    }
+
     /// The action that takes it out of the next version.
     pub(crate) fn removed(&self, data_change: bool) -> Remove {
         let Add { path, size, partition_values, tags, deletion_vector, .. } = self.add.clone();
@@ -123,6 +139,10 @@ impl DataFile {
 
 /// Statistics that no longer hold for the rows that are left: the least value may be a dead row's.
 pub(crate) fn loosened(stats: &str) -> String {
+    // Every write that meets a file asks for it.
+    if stats.contains(LOOSE) {
+        return stats.to_owned();
+    }
     let Ok(serde_json::Value::Object(mut parsed)) = serde_json::from_str(stats) else { return stats.to_owned() };
     parsed.insert("tightBounds".to_owned(), false.into());
     serde_json::Value::Object(parsed).to_string()

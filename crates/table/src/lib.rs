@@ -14,10 +14,12 @@
 //!
 //! # How data goes through it
 //!
-//! Slices of a topic's partitions → without what the `txn` actions say is in (`incoming`) → one winner a key
-//! (`winners`) → a MERGE that updates rows of lower order and inserts missing keys, or a plain append where there is
-//! nothing to merge with (`commit`) → one conditional PUT of the next version → the snapshot that the table's readers share
-//! (`snapshot`).
+//! Slices of a topic's partitions → without what the `txn` actions say is in (`incoming`) → one winner a key (`batch`, or
+//! `patch`) → where each key's row is, by the key index or by a search of the files (`index`, `search`) → what is held, and which rows die of
+//! it (`plan`) → a data file and a file of deletion vectors (`data_file`, `deletion`) → one conditional PUT of the next version
+//! (`commit`) → the snapshot that the table's readers share (`snapshot`, `provider`).
+//!
+//! The log is read by `log`, files are kept in order by `maintain`; docs/table-engine.md explains the protocol step by step.
 //!
 //! The tables of databases that a SELECT makes hold no records: [`Tables::replace`] puts their whole content anew in one commit
 //! (`replace`).
@@ -56,7 +58,7 @@ mod upsert;
 mod wanted;
 
 pub use error::TableError;
-pub use foreign::ForeignTable;
+pub use foreign::{ForeignTable, ForeignTables};
 pub use incoming::Slice;
 pub use index::IndexSettings;
 pub use maintain::{Compacted, Maintenance, MaintenanceReport, Vacuumed};

@@ -7,8 +7,8 @@ use serde_json::json;
 
 use crate::{TableError, TableKind};
 
-/// Features of readers that this engine's own reading honours. (`v2Checkpoint` only concerns opening, which the engine
-/// underneath does; vacuums follow `vacuumProtocolCheck` by being refused where a feature is unknown.)
+/// Features of readers that this engine's own reading honours. (Vacuums follow `vacuumProtocolCheck` by being refused where a feature is
+/// unknown.)
 const READ: [&str; 4] = ["deletionVectors", "timestampNtz", "v2Checkpoint", "vacuumProtocolCheck"];
 /// Features of writers that this engine's writing honours, of tables of ours.
 const WRITTEN: [&str; 6] =

@@ -6,11 +6,12 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::pruning::PrunableStatistics;
-use datafusion::common::{Result, ScalarValue, Statistics, ToDFSchema};
+use datafusion::common::stats::Precision;
+use datafusion::common::{Result, Statistics, ToDFSchema};
 use datafusion::config::TableParquetOptions;
 use datafusion::datasource::TableType;
 use datafusion::datasource::listing::PartitionedFile;
@@ -37,7 +38,7 @@ use url::Url;
 
 use crate::file::DataFile;
 use crate::snapshot::Snapshot;
-use crate::statistics::{bounds, honest, partition_value};
+use crate::statistics::{honest, partition_value};
 
 /// Bytes of footers and page indexes that a process keeps, over all tables.
 const METADATA_CACHE_BYTES: usize = 64 << 20;
@@ -81,49 +82,26 @@ impl std::fmt::Debug for Provider {
 
 impl Provider {
     pub(crate) fn new(path: &str, snapshot: Snapshot, files: Arc<dyn ObjectStore>, reading: Arc<Reading>) -> Self {
-        // Text as views: what a filter or a join keeps of it isn't copied.
-        let as_view = |field: &Arc<Field>| match field.data_type() {
-            DataType::Utf8 => Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8View)),
-            DataType::Binary => Arc::new(field.as_ref().clone().with_data_type(DataType::BinaryView)),
-            _ => field.clone(),
-        };
-        let fields: Vec<FieldRef> = snapshot.schema().fields().iter().map(as_view).collect();
+        let schema = snapshot.query_schema().clone();
         let partitioned = snapshot.metadata().partition_columns();
-        let of_partition = |name: &String| fields.iter().find(|field| field.name() == name).cloned();
+        let of_partition = |name: &String| schema.fields().iter().find(|field| field.name() == name).cloned();
         let partition_fields: Vec<FieldRef> = partitioned.iter().filter_map(of_partition).collect();
         let file_fields: Vec<FieldRef> =
-            fields.iter().filter(|field| !partitioned.contains(field.name())).cloned().collect();
+            schema.fields().iter().filter(|field| !partitioned.contains(field.name())).cloned().collect();
         let table_schema = TableSchema::builder(Arc::new(Schema::new(file_fields)))
             .with_table_partition_cols(partition_fields)
             .build();
-        Self { path: path.to_owned(), snapshot, files, reading, schema: Arc::new(Schema::new(fields)), table_schema }
+        Self { path: path.to_owned(), snapshot, files, reading, schema, table_schema }
     }
 
     /// The files that a predicate may find rows in, and what is known of each.
-    fn candidates(&self, predicate: Option<&Arc<dyn PhysicalExpr>>) -> Vec<(Arc<DataFile>, Statistics)> {
-        let partitions = self.table_schema.table_partition_cols();
-        let all: Vec<(Arc<DataFile>, Statistics)> = self
-            .snapshot
-            .files()
-            .map(|file| {
-                let mut of_file = bounds(file, &self.schema);
-                for field in partitions {
-                    let value = partition_value(file, field.name(), field.data_type());
-                    let column = self.schema.index_of(field.name()).ok();
-                    let column = column.and_then(|index| of_file.column_statistics.get_mut(index));
-                    if let (Some(value), Some(column)) = (value.filter(|value| !value.is_null()), column) {
-                        column.min_value = datafusion::common::stats::Precision::Exact(value.clone());
-                        column.max_value = datafusion::common::stats::Precision::Exact(value);
-                    }
-                }
-                (file.clone(), of_file)
-            })
-            .collect();
+    fn candidates(&self, predicate: Option<&Arc<dyn PhysicalExpr>>) -> Vec<(Arc<DataFile>, Arc<Statistics>)> {
+        let all: Vec<_> = self.snapshot.files().map(|file| (file.clone(), self.bounds(file))).collect();
         let pruning = predicate.and_then(|predicate| {
             PruningPredicateBuilder::new().with_file_schema(self.schema.clone()).build(predicate.clone())
         });
         let Some(pruning) = pruning else { return all };
-        let statistics = all.iter().map(|(_, of_file)| Arc::new(of_file.clone())).collect();
+        let statistics = all.iter().map(|(_, of_file)| of_file.clone()).collect();
         // What can't be judged is read.
         match pruning.prune(&PrunableStatistics::new(statistics, self.schema.clone())) {
             Ok(kept) => all.into_iter().zip(kept).filter(|(_, kept)| *kept).map(|(file, _)| file).collect(),
@@ -131,7 +109,23 @@ impl Provider {
         }
     }
 
-    async fn part(&self, file: Arc<DataFile>, bounds: Statistics) -> Result<PartitionedFile> {
+    /// What is known of a file's columns: of those that it is partitioned by, the one value that they have.
+    fn bounds(&self, file: &DataFile) -> Arc<Statistics> {
+        let mut bounds = file.bounds(&self.schema);
+        for field in self.table_schema.table_partition_cols() {
+            let value = partition_value(file, field.name(), field.data_type()).ok().filter(|value| !value.is_null());
+            let column = self.schema.index_of(field.name()).ok();
+            if let (Some(value), Some(column)) = (value, column)
+                && let Some(column) = Arc::make_mut(&mut bounds).column_statistics.get_mut(column)
+            {
+                column.min_value = Precision::Exact(value.clone());
+                column.max_value = Precision::Exact(value);
+            }
+        }
+        bounds
+    }
+
+    async fn part(&self, file: Arc<DataFile>, bounds: Arc<Statistics>) -> Result<PartitionedFile> {
         let root = Path::from(self.path.as_str());
         let location = root.parts().chain(file.location().parts()).collect();
         let mut part = PartitionedFile::from(ObjectMeta {
@@ -142,11 +136,10 @@ impl Provider {
             e_tag: None,
             version: None,
         });
-        let mut known = honest(bounds, &file, &self.schema);
+        let mut known = honest(Arc::unwrap_or_clone(bounds), &file, &self.schema);
         let partitions = self.table_schema.table_partition_cols();
         for field in partitions {
-            let value = partition_value(&file, field.name(), field.data_type());
-            part.partition_values.push(value.unwrap_or(ScalarValue::Null));
+            part.partition_values.push(partition_value(&file, field.name(), field.data_type())?);
         }
         let is_in_file = |(column, field): (_, &Arc<Field>)| {
             let is_partition = partitions.iter().any(|partition| partition.name() == field.name());

@@ -1,22 +1,20 @@
 //! A table as of one version, kept up with the log by its commits alone.
 //!
-//! It is read whole once, by the engine underneath, which knows every form of checkpoint. From there on the entry of each
-//! next version is one GET: 404 means that there is none.
+//! It is read whole once, from a checkpoint and the entries after it. From there on the entry of each next version is one GET: 404
+//! means that there is none.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arrow::datatypes::{Schema, SchemaRef};
-use deltalake_core::DeltaTable;
+use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
 use deltalake_core::kernel::engine::arrow_conversion::TryIntoArrow as _;
 use deltalake_core::kernel::{Metadata, Protocol};
-use deltalake_core::logstore::LogStoreRef;
 use jiff::Timestamp;
 use object_store::ObjectStore;
 
 use crate::file::DataFile;
-use crate::log::{Commit, Transactions};
+use crate::log::{AsOf, Commit, Segment, Transactions};
 use crate::protocol::check_readable;
 use crate::{TableError, TableKind};
 
@@ -31,6 +29,7 @@ pub(crate) struct Snapshot {
     protocol: Arc<Protocol>,
     metadata: Arc<Metadata>,
     schema: SchemaRef,
+    query_schema: SchemaRef,
     kind: Option<TableKind>,
     files: Arc<BTreeMap<String, Arc<DataFile>>>,
     transactions: Arc<Transactions>,
@@ -42,57 +41,44 @@ pub(crate) struct Snapshot {
 }
 
 impl Snapshot {
-    /// Reads a version, the newest without one.
-    pub(crate) async fn open(log_store: LogStoreRef, path: &str, version: Option<u64>) -> Result<Self, TableError> {
-        let failed = |error| TableError::from_delta(format!("opening table {path}"), error);
+    /// Reads a version; none: there is no table.
+    pub(crate) async fn open(files: &dyn ObjectStore, path: &str, as_of: AsOf) -> Result<Option<Self>, TableError> {
         let compared_at = Instant::now();
-        let mut table = DeltaTable::new(log_store);
-        match version {
-            None => table.load().await.map_err(failed)?,
-            Some(version) => table.load_version(version).await.map_err(failed)?,
-        }
-        Self::of(&table, path, compared_at).await
-    }
-
-    /// Reads the version that was the newest at a time.
-    pub(crate) async fn open_at(log_store: LogStoreRef, path: &str, time: Timestamp) -> Result<Self, TableError> {
-        let failed = |error| TableError::from_delta(format!("opening table {path} as of {time}"), error);
-        let mut table = DeltaTable::new(log_store);
-        table.load().await.map_err(failed)?;
-        let time = chrono_time(time).ok_or_else(|| TableError::Engine {
+        let Some(segment) = Segment::find(files, path, as_of).await? else { return Ok(None) };
+        let mut commits = segment.read(files, path).await?;
+        let missing = |what: &str| TableError::Corrupt {
             context: format!("opening table {path}"),
-            source: format!("{time} is out of range").into(),
-        })?;
-        table.load_with_datetime(time).await.map_err(failed)?;
-        Self::of(&table, path, Instant::now()).await
-    }
-
-    async fn of(table: &DeltaTable, path: &str, compared_at: Instant) -> Result<Self, TableError> {
-        let failed = |error| TableError::from_delta(format!("opening table {path}"), error);
-        let state = table.snapshot().map_err(failed)?;
-        let version = state.version();
-        let mut files = BTreeMap::new();
-        for view in state.snapshot().try_log_data().map_err(failed)?.iter() {
-            #[allow(deprecated, reason = "what replaces it leaves out the tags")]
-            let file = DataFile::new(view.add_action());
-            files.insert(file.name().to_owned(), Arc::new(file));
+            source: format!("its log has no {what}").into(),
+        };
+        // The last of each holds for all that came before it.
+        let (mut protocol, mut metadata) = (None, None);
+        for commit in &mut commits {
+            protocol = commit.protocol.take().or(protocol);
+            metadata = commit.metadata.take().or(metadata);
         }
-        let transactions = Transactions::read(&table.object_store(), path, version).await?;
-        let protocol = state.protocol().clone();
-        let metadata = state.metadata().clone();
+        let protocol = protocol.ok_or_else(|| missing("protocol"))?;
+        let metadata = metadata.ok_or_else(|| missing("metadata"))?;
         check_readable(path, &protocol, &metadata)?;
-        Ok(Self {
-            version,
-            schema: schema_of(path, &metadata)?,
+        let schema = schema_of(path, &metadata)?;
+        let mut opened = Self {
+            version: segment.version,
+            query_schema: query_schema(&schema),
+            schema,
             kind: TableKind::from_properties(metadata.configuration()),
             protocol: Arc::new(protocol),
             metadata: Arc::new(metadata),
-            files: Arc::new(files),
-            transactions: Arc::new(transactions),
-            made_at: state.version_timestamp(version),
+            files: Arc::default(),
+            transactions: Arc::default(),
+            made_at: None,
             compared_at,
             revived_at: None,
-        })
+        };
+        for commit in commits {
+            opened.take(path, commit, Vec::new())?;
+        }
+        // What happened before it was opened is nobody's to follow.
+        opened.revived_at = None;
+        Ok(Some(opened))
     }
 
     pub(crate) fn version(&self) -> u64 {
@@ -114,6 +100,11 @@ impl Snapshot {
     /// The table's columns, as its rows are read and written.
     pub(crate) fn schema(&self) -> SchemaRef {
         self.schema.clone()
+    }
+
+    /// The same columns, as queries have them.
+    pub(crate) fn query_schema(&self) -> &SchemaRef {
+        &self.query_schema
     }
 
     /// What the table is kept as; none: not ours.
@@ -148,15 +139,14 @@ impl Snapshot {
         self.revived_at
     }
 
-    /// The newest version; none: this one is.
-    pub(crate) async fn newest(
-        &self,
-        log_store: &LogStoreRef,
-        files: &dyn ObjectStore,
-        path: &str,
-    ) -> Result<Self, TableError> {
+    /// The newest version.
+    pub(crate) async fn newest(&self, files: &dyn ObjectStore, path: &str) -> Result<Self, TableError> {
         if self.compared_at.elapsed() >= AGE_UNTIL_REOPENED {
-            let newest = Self::open(log_store.clone(), path, None).await?;
+            let newest = Self::open(files, path, AsOf::Newest).await?;
+            let newest = newest.ok_or_else(|| TableError::Corrupt {
+                context: format!("reading the newest version of table {path}"),
+                source: "its log is gone".into(),
+            })?;
             if newest.version == self.version && newest.metadata.id() == self.metadata.id() {
                 // Nobody wrote: what is known of its files, and the index over them, still holds.
                 return Ok(Self { compared_at: newest.compared_at, ..self.clone() });
@@ -178,26 +168,33 @@ impl Snapshot {
     pub(crate) fn after(&self, path: &str, commit: Commit, known: Vec<DataFile>) -> Result<Self, TableError> {
         let mut next = self.clone();
         next.version += 1;
-        next.made_at = commit.made_at;
         next.compared_at = Instant::now();
-        if let Some(protocol) = commit.protocol {
-            next.protocol = Arc::new(protocol);
+        next.take(path, commit, known)?;
+        Ok(next)
+    }
+
+    /// Takes in what a commit says.
+    fn take(&mut self, path: &str, commit: Commit, known: Vec<DataFile>) -> Result<(), TableError> {
+        self.made_at = commit.made_at;
+        if commit.protocol.is_some() || commit.metadata.is_some() {
+            if let Some(protocol) = commit.protocol {
+                self.protocol = Arc::new(protocol);
+            }
+            if let Some(metadata) = commit.metadata {
+                self.schema = schema_of(path, &metadata)?;
+                self.query_schema = query_schema(&self.schema);
+                self.kind = TableKind::from_properties(metadata.configuration());
+                self.metadata = Arc::new(metadata);
+            }
+            check_readable(path, &self.protocol, &self.metadata)?;
         }
-        if let Some(metadata) = commit.metadata {
-            next.schema = schema_of(path, &metadata)?;
-            next.kind = TableKind::from_properties(metadata.configuration());
-            next.metadata = Arc::new(metadata);
-        }
-        check_readable(path, &next.protocol, &next.metadata)?;
         if !commit.transactions.is_empty() {
-            let mut transactions = Transactions::clone(&self.transactions);
-            transactions.apply(commit.transactions);
-            next.transactions = Arc::new(transactions);
+            Arc::make_mut(&mut self.transactions).apply(commit.transactions);
         }
         if commit.added.is_empty() && commit.removed.is_empty() {
-            return Ok(next);
+            return Ok(());
         }
-        let mut files = BTreeMap::clone(&self.files);
+        let files = Arc::make_mut(&mut self.files);
         let mut removed = BTreeMap::new();
         for file in commit.removed {
             if let Some(before) = files.remove(&file.path) {
@@ -207,15 +204,19 @@ impl Snapshot {
         let mut known: BTreeMap<String, DataFile> =
             known.into_iter().map(|file| (file.name().to_owned(), file)).collect();
         for add in commit.added {
+            if lies_elsewhere(&add.path) {
+                let context = format!("reading table {path}");
+                let source = format!("files outside of the table's folder: {}", add.path).into();
+                return Err(TableError::Unsupported { context, source });
+            }
             let file = known.remove(&add.path).unwrap_or_else(|| DataFile::new(add));
             let before = removed.get(file.name()).map_or(0, |before| before.dead_count());
             if file.dead_count() < before {
-                next.revived_at = Some(next.version);
+                self.revived_at = Some(self.version);
             }
             files.insert(file.name().to_owned(), Arc::new(file));
         }
-        next.files = Arc::new(files);
-        Ok(next)
+        Ok(())
     }
 }
 
@@ -229,7 +230,19 @@ fn schema_of(path: &str, metadata: &Metadata) -> Result<SchemaRef, TableError> {
     Ok(Arc::new(schema))
 }
 
-/// The type that the engine underneath takes times as.
-fn chrono_time(time: Timestamp) -> Option<chrono::DateTime<chrono::Utc>> {
-    chrono::DateTime::from_timestamp_micros(time.as_microsecond())
+/// Text and bytes as views: what a filter or a join keeps of them isn't copied.
+fn query_schema(schema: &Schema) -> SchemaRef {
+    let as_view = |field: &FieldRef| match field.data_type() {
+        DataType::Utf8 => Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8View)),
+        DataType::Binary => Arc::new(field.as_ref().clone().with_data_type(DataType::BinaryView)),
+        _ => field.clone(),
+    };
+    Arc::new(Schema::new(schema.fields().iter().map(as_view).collect::<Vec<FieldRef>>()))
+}
+
+/// Whether a file's name is a URL, as a shallow clone has for files of the table that it was made of.
+fn lies_elsewhere(name: &str) -> bool {
+    let is_scheme =
+        |scheme: &str| scheme.chars().all(|letter| letter.is_ascii_alphanumeric() || "+-.".contains(letter));
+    name.starts_with('/') || name.split_once(':').is_some_and(|(scheme, _)| is_scheme(scheme))
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Schema, TimeUnit};
 use datafusion::common::stats::Precision;
-use datafusion::common::{ColumnStatistics, ScalarValue, Statistics};
+use datafusion::common::{ColumnStatistics, Result, ScalarValue, Statistics};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -89,9 +89,9 @@ fn parsed(value: &Value, data_type: &DataType, is_greatest: bool) -> Option<Scal
 }
 
 /// The value of a partition column, as the log has it: text, by the Delta protocol ("Partition Value Serialization").
-pub(crate) fn partition_value(file: &DataFile, column: &str, data_type: &DataType) -> Option<ScalarValue> {
+pub(crate) fn partition_value(file: &DataFile, column: &str, data_type: &DataType) -> Result<ScalarValue> {
     match file.add().partition_values.get(column) {
-        Some(Some(text)) if !text.is_empty() => ScalarValue::try_from_string(text.clone(), data_type).ok(),
-        _ => ScalarValue::try_from(data_type).ok(),
+        Some(Some(text)) if !text.is_empty() => ScalarValue::try_from_string(text.clone(), data_type),
+        _ => ScalarValue::try_from(data_type),
     }
 }

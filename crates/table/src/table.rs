@@ -19,6 +19,7 @@ use crate::error::is_conflict;
 use crate::file::DataFile;
 use crate::incoming::{Fresh, conformed, fresh};
 use crate::index::{Budget, KeyIndex, Source};
+use crate::log::AsOf;
 use crate::protocol::{check_writable, takes_deletion_vectors};
 use crate::provider::{Provider, Reading};
 use crate::snapshot::Snapshot;
@@ -102,11 +103,11 @@ impl Table {
         log_store: LogStoreRef,
         budget: Arc<Budget>,
         reading: Arc<Reading>,
-    ) -> Result<Self, TableError> {
-        let snapshot = Snapshot::open(log_store.clone(), path, None).await?;
-        let index = Arc::new(KeyIndex::open(path, snapshot.metadata().id(), budget));
+    ) -> Result<Option<Self>, TableError> {
         let files = log_store.object_store(None);
-        Ok(Self {
+        let Some(snapshot) = Snapshot::open(&*files, path, AsOf::Newest).await? else { return Ok(None) };
+        let index = Arc::new(KeyIndex::open(path, snapshot.metadata().id(), budget));
+        Ok(Some(Self {
             path: path.to_owned(),
             log_store,
             files,
@@ -114,7 +115,7 @@ impl Table {
             snapshot: Mutex::new(snapshot),
             index,
             turn: Mutex::new(()),
-        })
+        }))
     }
 
     /// Writes what of the slices is not yet in, exactly once per topic, partition and offset. The order of the slices, and
@@ -341,20 +342,24 @@ impl Table {
     /// The table as it was in a version.
     ///
     /// # Errors
-    /// There is no such version, or it is no longer kept.
+    /// [`TableError::NoVersion`]: there is no such version, or it is no longer kept.
     pub async fn provider_at(&self, version: u64) -> Result<Arc<dyn TableProvider>, TableError> {
-        let snapshot = Snapshot::open(self.log_store.clone(), &self.path, Some(version)).await?;
-        Ok(self.provider_of(snapshot))
+        Ok(self.provider_of(self.as_of(AsOf::Version(version)).await?))
     }
 
     /// The table as it was at a time, and which version that is.
     ///
     /// # Errors
-    /// The version of that time is no longer kept.
+    /// [`TableError::NoVersion`]: the version of that time is no longer kept.
     pub async fn provider_as_of(&self, time: Timestamp) -> Result<(Arc<dyn TableProvider>, u64), TableError> {
-        let snapshot = Snapshot::open_at(self.log_store.clone(), &self.path, time).await?;
+        let snapshot = self.as_of(AsOf::Time(time)).await?;
         let version = snapshot.version();
         Ok((self.provider_of(snapshot), version))
+    }
+
+    async fn as_of(&self, as_of: AsOf) -> Result<Snapshot, TableError> {
+        let opened = Snapshot::open(&*self.files, &self.path, as_of).await?;
+        opened.ok_or_else(|| TableError::Corrupt { context: self.doing("opening"), source: "its log is gone".into() })
     }
 
     pub(crate) fn provider_of(&self, snapshot: Snapshot) -> Arc<dyn TableProvider> {
@@ -414,7 +419,7 @@ impl Table {
     /// The newest version, which becomes the one that is held.
     pub(crate) async fn newest(&self) -> Result<Snapshot, TableError> {
         let mut held = self.snapshot.lock().await;
-        *held = Box::pin(held.newest(&self.log_store, &*self.files, &self.path)).await?;
+        *held = Box::pin(held.newest(&*self.files, &self.path)).await?;
         Ok(held.clone())
     }
 

@@ -73,11 +73,8 @@ impl Tables {
             return Ok(Some(table.clone()));
         }
         let log_store = self.log_store(path)?;
-        let exists = log_store.is_delta_table_location().await;
-        if !exists.map_err(|error| TableError::from_delta(format!("looking for table {path}"), error))? {
-            return Ok(None);
-        }
-        let table = Arc::new(Table::open(path, log_store, self.budget.clone(), self.reading.clone()).await?);
+        let opened = Table::open(path, log_store, self.budget.clone(), self.reading.clone()).await?;
+        let Some(table) = opened.map(Arc::new) else { return Ok(None) };
         let mut open = self.open_tables();
         if open.len() >= MAX_OPEN_TABLES {
             open.retain(|_, table| Arc::strong_count(table) > 1);

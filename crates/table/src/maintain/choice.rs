@@ -9,7 +9,6 @@ use datafusion::common::stats::Precision;
 use super::Maintenance;
 use crate::file::DataFile;
 use crate::snapshot::Snapshot;
-use crate::statistics::bounds;
 
 /// Sizes, in bytes, that files are sorted by: those that writes make, those that were put together, and those that are as large as
 /// files get. Files of one size whose keys overlap are put together once there are many, so that each row is written again
@@ -27,7 +26,7 @@ pub(super) fn choose(snapshot: &Snapshot, key: Option<&str>, maintenance: &Maint
         let crowd = match key {
             // Of the smallest ones any are too many.
             _ if size == 0 => of_size.into_iter().cloned().collect(),
-            Some(key) => overlapping(&of_size, key, &snapshot.schema()),
+            Some(key) => overlapping(&of_size, key, snapshot.query_schema()),
             None => Vec::new(),
         };
         if crowd.len() >= maintenance.files.max(2) {
@@ -60,7 +59,7 @@ fn is_dying(file: &DataFile, percent: u64) -> bool {
 fn overlapping(files: &[&Arc<DataFile>], key: &str, schema: &SchemaRef) -> Vec<Arc<DataFile>> {
     let Ok(column) = schema.index_of(key) else { return Vec::new() };
     let range = |file: &Arc<DataFile>| -> Option<(ScalarValue, ScalarValue)> {
-        let bounds = bounds(file, schema);
+        let bounds = file.bounds(schema);
         let column = bounds.column_statistics.get(column)?;
         match (&column.min_value, &column.max_value) {
             (Precision::Exact(least), Precision::Exact(greatest)) => Some((least.clone(), greatest.clone())),

@@ -9,16 +9,13 @@ use std::time::Duration;
 
 use deltalake_core::DeltaTable;
 use deltalake_core::checkpoints::{cleanup_expired_logs_for, create_checkpoint};
-use object_store::ObjectStoreExt as _;
-use object_store::path::Path;
-use serde::Deserialize;
 use tracing::info;
 
 pub use self::compact::Compacted;
 pub use self::vacuum::Vacuumed;
 pub(crate) use self::vacuum::{remove, vacuum};
 use crate::file::now_in_milliseconds;
-use crate::log::LOG_FOLDER;
+use crate::log::last_checkpoint;
 use crate::replace::REPLACED_FILES_STAY;
 use crate::{Table, TableError, TableKind};
 
@@ -55,11 +52,6 @@ pub struct MaintenanceReport {
     pub log_entries_removed: usize,
     /// Files that were removed.
     pub vacuumed: Vacuumed,
-}
-
-#[derive(Deserialize)]
-struct LastCheckpoint {
-    version: u64,
 }
 
 impl Table {
@@ -101,7 +93,7 @@ impl Table {
     async fn checkpoint(&self, after: u64) -> Result<Option<u64>, TableError> {
         let failed = |error| TableError::from_delta(format!("writing a checkpoint of table {}", self.path), error);
         let version = self.newest().await?.version();
-        let last = self.last_checkpoint().await?;
+        let last = last_checkpoint(&*self.files, &self.path).await?;
         if version < last.unwrap_or(0) + after {
             return Ok(None);
         }
@@ -109,16 +101,6 @@ impl Table {
         table.load_version(version).await.map_err(failed)?;
         create_checkpoint(&table, None).await.map_err(failed)?;
         Ok(Some(version))
-    }
-
-    async fn last_checkpoint(&self) -> Result<Option<u64>, TableError> {
-        let name = Path::from_iter([LOG_FOLDER, "_last_checkpoint"]);
-        match async { self.files.get(&name).await?.bytes().await }.await {
-            // It is a hint: what can't be read says that there is none.
-            Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok().map(|LastCheckpoint { version }| version)),
-            Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(error) => Err(TableError::from_files(format!("reading {name} of table {}", self.path), error)),
-        }
     }
 
     /// Removes entries of the log that are older than the retention and that a checkpoint stands for.

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
-use arrow::datatypes::Int64Type;
+use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use datafusion::prelude::SessionContext;
-use freshet_table::{ForeignTable, Table, TableError};
+use freshet_table::{ForeignTables, Table, TableError};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::arrow::ArrowWriter;
@@ -133,12 +133,134 @@ async fn make_mapped(files: &Arc<dyn ObjectStore>, path: &str) {
 async fn columns_with_other_names_in_files_are_read_under_their_own() {
     let local = Local::new();
     make_mapped(&local.files(), "external/mapped").await;
-    let table = ForeignTable::open(local.files(), Path::from("external/mapped")).await.unwrap().unwrap();
+    let table = ForeignTables::new(local.files()).open(Path::from("external/mapped")).await.unwrap().unwrap();
     let (provider, _) = table.provider().await.unwrap().unwrap();
     let context = SessionContext::new();
     context.register_table("t", provider).unwrap();
     let sum = context.sql("SELECT sum(amount) FROM t").await.unwrap().collect().await.unwrap();
     assert_eq!(sum[0].column(0).as_primitive::<Int64Type>().value(0), 42);
+}
+
+/// A table of 120 rows that delta-rs has partitioned by values of every awkward kind, with a checkpoint in between.
+const PARTITIONED: &str = r#"
+import sys, datetime, deltalake, polars
+cities = ["S\u00e3o Paulo", "a/b %20=c", None, "x"]
+days = [datetime.date(2026, 6, 14), datetime.date(2026, 6, 15), None]
+for first in range(0, 120, 30):
+    numbers = range(first, first + 30)
+    frame = polars.DataFrame({
+        "city": [cities[number % 4] for number in numbers],
+        "amount": list(numbers),
+        "day": [days[number % 3] for number in numbers],
+    }, schema={"city": polars.String, "amount": polars.Int64, "day": polars.Date})
+    frame.write_delta(sys.argv[1], mode="append", delta_write_options={"partition_by": ["day", "city"]})
+    if first == 60:
+        deltalake.DeltaTable(sys.argv[1]).create_checkpoint()
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_partitioned_table_of_others_is_read_and_of_its_files_only_those_that_are_asked_for() {
+    let local = Local::new();
+    let path = local.path("external/partitioned");
+    freshet_testkit::python_script(PARTITIONED, &[&path]).await.unwrap();
+    let table = ForeignTables::new(local.files()).open(Path::from("external/partitioned")).await.unwrap().unwrap();
+    let sum = async |filter: &str| {
+        let (provider, _) = table.provider().await.unwrap().unwrap();
+        let context = SessionContext::new();
+        context.register_table("t", provider).unwrap();
+        let sum = context.sql(&format!("SELECT sum(amount) FROM t WHERE {filter}")).await.unwrap().collect().await;
+        sum.unwrap()[0].column(0).as_primitive::<Int64Type>().value(0)
+    };
+    let expected = |is: fn(i64) -> bool| (0..120).filter(|number| is(*number)).sum::<i64>();
+    assert_eq!(sum("true").await, expected(|_| true));
+    assert_eq!(sum("city = 'S\u{e3}o Paulo'").await, expected(|number| number % 4 == 0));
+    assert_eq!(sum("city IS NULL AND day IS NULL").await, expected(|number| number % 4 == 2 && number % 3 == 2));
+    assert_eq!(sum("day IS NOT NULL").await, expected(|number| number % 3 != 2));
+    std::fs::remove_dir_all(format!("{path}/day=2026-06-15")).unwrap();
+    let of_first_day = expected(|number| number % 3 == 0 && number % 4 == 1);
+    assert_eq!(sum("day = DATE '2026-06-14' AND city = 'a/b %20=c'").await, of_first_day);
+}
+
+/// A file of a log in Parquet, made of the actions that a schema's columns are.
+fn in_parquet(schema: &Arc<Schema>, actions: &[serde_json::Value]) -> Vec<u8> {
+    let mut decoder = arrow_json::ReaderBuilder::new(schema.clone()).build_decoder().unwrap();
+    decoder.serialize(actions).unwrap();
+    let mut bytes = Vec::new();
+    let mut writer = ArrowWriter::try_new(&mut bytes, schema.clone(), None).unwrap();
+    writer.write(&decoder.flush().unwrap().unwrap()).unwrap();
+    writer.close().unwrap();
+    bytes
+}
+
+fn texts(name: &str) -> Field {
+    let entries = vec![Field::new("key", DataType::Utf8, false), Field::new("value", DataType::Utf8, true)];
+    let entries = Field::new("key_value", DataType::Struct(entries.into()), false);
+    Field::new(name, DataType::Map(Arc::new(entries), false), true)
+}
+
+/// The third form of checkpoint, which goes on in sidecars, and all entries before it cleaned up: as Spark leaves a table whose
+/// `delta.checkpointPolicy` is `v2`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_checkpoint_with_sidecars_is_read() {
+    let local = Local::new();
+    let files = local.files();
+    let column: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 39]));
+    let rows = RecordBatch::try_from_iter([("amount", column)]).unwrap();
+    let mut data = Vec::new();
+    let mut writer = ArrowWriter::try_new(&mut data, rows.schema(), None).unwrap();
+    writer.write(&rows).unwrap();
+    writer.close().unwrap();
+    let add = Field::new(
+        "add",
+        DataType::Struct(
+            vec![
+                Field::new("path", DataType::Utf8, true),
+                texts("partitionValues"),
+                Field::new("size", DataType::Int64, true),
+                Field::new("modificationTime", DataType::Int64, true),
+                Field::new("dataChange", DataType::Boolean, true),
+                Field::new("stats", DataType::Utf8, true),
+            ]
+            .into(),
+        ),
+        true,
+    );
+    let action = json!({ "add": {
+        "path": "part%200.parquet", "partitionValues": {}, "size": data.len(), "modificationTime": 0, "dataChange": false,
+        "stats": json!({ "numRecords": 3 }).to_string(),
+    }});
+    let sidecar = in_parquet(&Arc::new(Schema::new(vec![add])), &[action]);
+    let schema = json!({ "type": "struct", "fields": [
+        { "name": "amount", "type": "long", "nullable": true, "metadata": {} },
+    ]});
+    let checkpoint = [
+        json!({ "checkpointMetadata": { "version": 7 } }),
+        json!({ "protocol": {
+            "minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": ["v2Checkpoint"], "writerFeatures": ["v2Checkpoint"],
+        }}),
+        json!({ "metaData": {
+            "id": "5b5d9d23-8a86-4b3c-a3f4-0d5a8c8f7d10", "format": { "provider": "parquet", "options": {} },
+            "schemaString": schema.to_string(), "partitionColumns": [], "createdTime": 0, "configuration": {},
+        }}),
+        json!({ "sidecar": { "path": "s-1.parquet", "sizeInBytes": sidecar.len(), "modificationTime": 0 } }),
+    ];
+    let checkpoint = checkpoint.map(|action| action.to_string()).join("\n").into_bytes();
+    let log = "external/v2/_delta_log";
+    let name = format!("{:020}.checkpoint.80a083e8-7026-4e79-81be-64bd76c43a11.json", 7);
+    for (path, bytes) in [
+        ("external/v2/part 0.parquet".to_owned(), data),
+        (format!("{log}/_sidecars/s-1.parquet"), sidecar),
+        (format!("{log}/{name}"), checkpoint),
+        (format!("{log}/_last_checkpoint"), br#"{"version":7,"size":4}"#.to_vec()),
+    ] {
+        files.put(&Path::parse(path).unwrap(), bytes.into()).await.unwrap();
+    }
+    let table = ForeignTables::new(files).open(Path::from("external/v2")).await.unwrap().unwrap();
+    let (provider, version) = table.provider().await.unwrap().unwrap();
+    let context = SessionContext::new();
+    context.register_table("t", provider).unwrap();
+    let sum = context.sql("SELECT sum(amount) FROM t").await.unwrap().collect().await.unwrap();
+    assert_eq!((sum[0].column(0).as_primitive::<Int64Type>().value(0), version), (42, 7));
 }
 
 /// Gives the newest version a feature.
