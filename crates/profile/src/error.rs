@@ -2,6 +2,7 @@
 
 use freshet_store::StoreError;
 
+use crate::hash::Hash;
 use crate::{MAX_ANSWER_BYTES, MAX_BATCH, MAX_FILTER_VALUE_BYTES, MAX_FILTERS};
 
 /// A definition that no index can have.
@@ -100,9 +101,12 @@ pub enum ReadError {
     Store(#[from] StoreError),
 }
 
-/// What is stored is not what a refresh writes.
+/// What is stored is not what a refresh writes. The error goes to logs, where an id, which names a person, must not stand: its hash is
+/// enough to find the profile by.
 pub(crate) fn corrupt(what: &str, id: &str) -> StoreError {
-    StoreError::Corrupt { context: format!("the {what} of profile {id:?} is not as a refresh writes it"), source: None }
+    let hash = Hash::of(id.as_bytes());
+    let context = format!("the {what} of the profile whose id has the SHA-256 {hash}… is not as a refresh writes it");
+    StoreError::Corrupt { context, source: None }
 }
 
 impl ReadError {

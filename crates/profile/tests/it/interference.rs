@@ -3,8 +3,9 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use freshet_profile::{ProfileRow, RefreshError, refresh};
-use freshet_store::Store;
+use freshet_store::{Condition, Key, Store};
 use freshet_testkit::seed;
 use futures::{StreamExt, stream};
 use serde_json::json;
@@ -62,6 +63,27 @@ async fn a_store_that_is_slow_for_a_while_slows_the_refresh_down() {
     };
     refresh(&*store, &index(), &shape("1"), stream::once(late), at(0), &|| at(0)).await.unwrap();
     assert!(attributes(&store, "a").await.is_some());
+}
+
+/// Errors go to logs.
+#[tokio::test]
+async fn what_can_not_be_read_is_told_without_the_id_which_names_someone() {
+    let store: Arc<dyn Store> = Arc::new(Memory::with_seed(seed()));
+    let someone = "someone@example.com";
+    refresh_with(&*store, vec![row(someone, &json!({"city": "Oslo"}))]).await;
+    let head = Key::new(format!("p/acme/ix-buyers/1/i/{someone}"), "head");
+    assert!(store.get(&head).await.unwrap().is_some());
+    store.put(&head, Bytes::from_static(b"something else"), Condition::Any).await.unwrap();
+    let indexes = reader(&store);
+    for error in [
+        indexes.get(&index(), someone).await.unwrap_err(),
+        indexes.batch_get(&index(), &[someone.to_owned()]).await.unwrap_err(),
+        indexes.page(&index(), &[], None, 1).await.unwrap_err(),
+    ] {
+        let text = error.to_string();
+        let hash = "SHA-256 72497f475e4f76d0b28f57c73a084ece…";
+        assert!(text.contains(hash) && !format!("{error:?}").contains("someone"), "{text}");
+    }
 }
 
 #[tokio::test]
