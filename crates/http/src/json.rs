@@ -11,6 +11,9 @@ use crate::{Problem, read_body};
 /// third).
 pub const MAX_JSON_BYTES: usize = 4 * 1_024 * 1_024;
 
+/// Longest message of the parser that is told whole, in characters.
+const LONGEST_TOLD: usize = 500;
+
 /// A JSON body as a typed value. Refusals are problems: 415 for another content type, 400 with line and column.
 #[derive(Debug, Clone, Copy)]
 pub struct JsonBody<T>(pub T);
@@ -65,7 +68,19 @@ pub fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
         return Err(Problem::bad_request("the body is empty; expected a JSON document"));
     }
     serde_json::from_slice(body).map_err(|error| {
-        // serde_json's message ends in "at line 1 column 2" itself.
-        Problem::bad_request(format!("the body is not the JSON that is expected here: {error}"))
+        Problem::bad_request(format!("the body is not the JSON that is expected here: {}", told(&error)))
     })
+}
+
+/// What a parser says, with the place. It may repeat a name or a value of the body, as long as that is.
+fn told(error: &serde_json::Error) -> String {
+    let message = error.to_string();
+    match message.char_indices().nth(LONGEST_TOLD) {
+        // The message itself ends in the place.
+        None => message,
+        Some((end, _)) => {
+            let start = message.get(..end).unwrap_or_default();
+            format!("{start}… at line {} column {}", error.line(), error.column())
+        }
+    }
 }

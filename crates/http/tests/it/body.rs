@@ -131,6 +131,18 @@ async fn a_json_body_is_refused_with_where_and_why(
     );
 }
 
+/// Escaped, the control characters of a name take six times its bytes.
+#[tokio::test]
+async fn a_refusal_does_not_repeat_a_long_body() {
+    let body = json!({"\u{1}".repeat(600_000): 1}).to_string();
+    let request = Request::post("/orders").header("content-type", "application/json").body(Body::from(body)).unwrap();
+    let (parts, answered) = answer(orders(), request).await;
+    assert_eq!(parts.status, StatusCode::BAD_REQUEST);
+    let problem: serde_json::Value = serde_json::from_slice(&answered).unwrap();
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.ends_with("\u{1}… at line 1 column 3600003") && detail.len() < 1_000, "{}", detail.len());
+}
+
 #[tokio::test]
 async fn a_json_body_that_fits_is_taken() {
     let request =
