@@ -8,6 +8,7 @@
 //!   [restart](Kafka::restart) where it was, with what it held.
 //! - [`cdnow`]: 69,659 real purchases.
 //! - [`seed`], [`random_name`], [`free_port`] and [`eventually`]: what keeps tests repeatable, apart, and free of sleeps.
+//! - [`logged`]: what is logged meanwhile.
 //! - [`python_script`]: reads a table with an engine that is not ours.
 //!
 //! The servers are installed by `make servers` into `.servers/` at the root of the workspace, or where `FRESHET_SERVERS` says.
@@ -19,6 +20,7 @@
 mod cdnow;
 mod install;
 mod kafka;
+mod logs;
 mod ministack;
 mod port;
 mod python;
@@ -29,6 +31,7 @@ mod wait;
 
 pub use cdnow::{Purchase, cdnow};
 pub use kafka::Kafka;
+pub use logs::logged;
 pub use ministack::MiniStack;
 pub use port::free_port;
 pub use python::{python_directory, python_script};

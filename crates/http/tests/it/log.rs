@@ -1,41 +1,18 @@
 //! What the log says of a request, and what it must not.
 
 use std::io;
-use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
 use axum::routing::post;
 use freshet_http::{HealthCheck, JsonBody, with_common_layers};
+use freshet_testkit::logged;
 use rstest::rstest;
 use serde_json::Value;
-use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::layers::answer;
-
-/// Log lines, kept.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl MakeWriter<'_> for Lines {
-    type Writer = Self;
-
-    fn make_writer(&self) -> Self {
-        self.clone()
-    }
-}
 
 async fn take(JsonBody(number): JsonBody<u32>) -> String {
     tracing::Span::current().record("resource", "orders").record("records", number);
@@ -51,19 +28,6 @@ async fn lines_of(body: &'static str) -> Vec<Value> {
     lines_at("/orders/%0a", body).await
 }
 
-/// What is logged while a future runs.
-async fn logged(doing: impl Future<Output = ()>) -> String {
-    let lines = Lines::default();
-    // With one subscriber in the process alone, tracing asks that of the thread which comes to a line of code first, and
-    // turns the line off for all where that thread has none: another test's.
-    let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry());
-    let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_writer(lines.clone()).finish();
-    let guard = tracing::subscriber::set_default(subscriber);
-    doing.await;
-    drop(guard);
-    String::from_utf8(lines.0.lock().unwrap().clone()).unwrap()
-}
-
 async fn lines_at(path: &str, body: &'static str) -> Vec<Value> {
     let request = Request::post(format!("{path}?token=s3cret-query"))
         .header("x-request-id", "r-1")
@@ -74,7 +38,7 @@ async fn lines_at(path: &str, body: &'static str) -> Vec<Value> {
         .route("/orders/{id}", post(take))
         .route("/indexes/{index_id}/profiles/{profile_id}", post(take))
         .route("/broken/{profile_id}", post(broken));
-    let text = logged(async {
+    let text = logged(LevelFilter::INFO, async {
         answer(with_common_layers(answering), request.unwrap()).await;
     })
     .await;
@@ -123,7 +87,7 @@ async fn what_a_health_check_does_not_reach_is_told_with_the_reason(
     #[case] asked: impl Future<Output = io::Result<()>>,
     #[case] reason: &str,
 ) {
-    let text = logged(async {
+    let text = logged(LevelFilter::INFO, async {
         assert!(!HealthCheck::of("files", asked).await.reachable);
     })
     .await;
