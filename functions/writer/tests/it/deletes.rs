@@ -12,6 +12,17 @@ fn versions(expected: &[(&str, i64)]) -> BTreeMap<String, Vec<i64>> {
     expected.iter().map(|(id, version)| ((*id).to_owned(), vec![*version])).collect()
 }
 
+/// Writes records in an order, each by itself, and then all of them again from another writer.
+async fn write_in_order(world: &World, payloads: &[Value], order: &[usize]) {
+    let ordered: Vec<Value> = order.iter().map(|at| payloads[*at].clone()).collect();
+    let records = world.append(&ordered).await;
+    let writer = world.writer();
+    for record in &records {
+        write_batch(&writer, &batch(std::slice::from_ref(record)), Gaps::Any).await.unwrap();
+    }
+    write_batch(&world.writer(), &batch(&records), Gaps::Any).await.unwrap();
+}
+
 /// In whatever order they come, an older record doesn't bring back what a newer one has deleted, and an older delete takes
 /// nothing of a newer record.
 #[rstest]
@@ -31,13 +42,7 @@ async fn a_record_deletes_what_is_older(#[case] order: &[usize]) {
         json!({"id": "d", "version": 1, "op": "D"}),
         json!({"id": "d", "version": 2, "op": "U"}),
     ];
-    let ordered: Vec<Value> = order.iter().map(|at| payloads[*at].clone()).collect();
-    let records = world.append(&ordered).await;
-    let writer = world.writer();
-    for record in &records {
-        write_batch(&writer, &batch(std::slice::from_ref(record)), Gaps::Any).await.unwrap();
-    }
-    write_batch(&world.writer(), &batch(&records), Gaps::Any).await.unwrap();
+    write_in_order(&world, &payloads, order).await;
     assert_eq!(world.rows("latest").await, versions(&[("b", 2), ("d", 2)]));
     assert_eq!(world.count("latest_failed").await, 0);
 }
@@ -61,13 +66,7 @@ async fn each_field_is_that_of_the_newest_record_that_has_it(#[case] order: &[us
         json!({"id": "a", "version": 2, "color": "blue"}),
         json!({"id": "a", "version": 3, "note": "last"}),
     ];
-    let ordered: Vec<Value> = order.iter().map(|at| payloads[*at].clone()).collect();
-    let records = world.append(&ordered).await;
-    let writer = world.writer();
-    for record in &records {
-        write_batch(&writer, &batch(std::slice::from_ref(record)), Gaps::Any).await.unwrap();
-    }
-    write_batch(&world.writer(), &batch(&records), Gaps::Any).await.unwrap();
+    write_in_order(&world, &payloads, order).await;
     let expected = BTreeMap::from([("a".to_owned(), (3, "last".to_owned()))]);
     assert_eq!(world.notes("patched").await, expected);
     let of_blue = world.count_where("patched", "color = 'blue' AND note = 'last'").await;
