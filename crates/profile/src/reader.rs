@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use freshet_model::did_you_mean;
 use freshet_store::{Item, Key, Store, StoreError};
+use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use serde_json::value::RawValue;
 
@@ -20,6 +21,8 @@ use crate::{IndexRef, MAX_ANSWER_BYTES, MAX_BATCH, MAX_FILTERS, MAX_PAGE, ReadEr
 
 /// Profiles read at once, so that an answer's limit is noticed before much more than it has been read.
 const PROFILES_AT_ONCE: usize = 100;
+/// Indexes whose states are read side by side: a tenant has up to 1,000.
+const INDEXES_AT_ONCE: usize = 32;
 /// Items of lists that a page may cost. Filters whose values hardly ever meet are answered by short pages.
 const PAGE_BUDGET: usize = 50_000;
 /// Items of lists that a total may cost.
@@ -84,6 +87,22 @@ impl ProfileIndexes {
     /// The store can't be read.
     pub async fn describe(&self, index: &IndexRef) -> Result<Option<Arc<Serving>>, ReadError> {
         Ok(self.cache.get(&*self.store, index).await?)
+    }
+
+    /// The time up to which accepted records are in every one of some indexes: the oldest of theirs. No record is in an index that has not
+    /// been built; its time is the start of 1970. None: there are no indexes.
+    ///
+    /// # Errors
+    /// The store can't be read.
+    pub async fn as_of(&self, indexes: Vec<IndexRef>) -> Result<Option<Timestamp>, ReadError> {
+        let read = |index: IndexRef| async move { self.describe(&index).await };
+        let mut reading = stream::iter(indexes).map(read).buffer_unordered(INDEXES_AT_ONCE);
+        let mut oldest = None;
+        while let Some(serving) = reading.try_next().await? {
+            let as_of = serving.map_or(Timestamp::UNIX_EPOCH, |serving| serving.as_of);
+            oldest = Some(oldest.map_or(as_of, |oldest: Timestamp| oldest.min(as_of)));
+        }
+        Ok(oldest)
     }
 
     /// One profile.

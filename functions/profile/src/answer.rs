@@ -4,7 +4,7 @@ use axum::Json;
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use freshet_catalog::Index;
-use freshet_profile::{Answer, Profile};
+use freshet_profile::Profile;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -77,9 +77,9 @@ pub(crate) struct ProfileList<'a> {
 }
 
 /// A body with how fresh it is.
-pub(crate) fn fresh<T>(answer: &Answer<T>, body: impl Serialize) -> Response {
+pub(crate) fn fresh(as_of: Timestamp, body: impl Serialize) -> Response {
     let mut response = Json(body).into_response();
-    if let Ok(value) = HeaderValue::from_str(&answer.as_of.to_string()) {
+    if let Ok(value) = HeaderValue::from_str(&as_of.to_string()) {
         response.headers_mut().insert(AS_OF, value);
     }
     response

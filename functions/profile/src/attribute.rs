@@ -124,8 +124,8 @@ async fn attributes(
     let answer = context.indexes.get(&of, key).await.map_err(|error| error::of_read(&error))?;
     let found = answer.value.as_ref().map(|profile| AttributesView { attributes: &profile.attributes });
     match found {
-        found if all_matches => Ok(fresh(&answer, MatchesView { matches: found.into_iter().collect() })),
-        Some(found) => Ok(fresh(&answer, found)),
+        found if all_matches => Ok(fresh(answer.as_of, MatchesView { matches: found.into_iter().collect() })),
+        Some(found) => Ok(fresh(answer.as_of, found)),
         None => Err(no_profile(index_id)),
     }
 }

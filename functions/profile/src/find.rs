@@ -68,7 +68,7 @@ pub(crate) async fn profiles(
         let next_token = answer.value.next.as_ref().map(sealed).transpose();
         let next_token = next_token.map_err(|error| error::of_failure(&error, false))?;
         let data = answer.value.profiles.iter().map(|profile| ProfileView::of(index, profile)).collect();
-        Ok(fresh(&answer, ProfileList { data, next_token, total }))
+        Ok(fresh(answer.as_of, ProfileList { data, next_token, total }))
     })
     .await
 }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::Json;
 use axum::extract::{FromRequest, Path, Request, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use freshet_http::{JsonBody, Problem};
-use freshet_profile::MAX_BATCH;
+use freshet_profile::{IndexRef, MAX_BATCH};
+use jiff::Timestamp;
 use metrics::{counter, histogram};
 use serde::Deserialize;
 
@@ -35,7 +35,7 @@ pub(crate) async fn observed(call: &'static str, outcome: impl Future<Output = R
     tag = "profiles",
     params(("Api-Version" = Option<String>, Header, description = "2025-07-31, also where it is absent")),
     responses(
-        (status = 200, body = IndexList),
+        (status = 200, body = IndexList, headers(("X-As-Of" = String, description = "the oldest time of what these indexes' profiles are made from: RFC 3339, UTC; the start of 1970 where one has not been built"))),
         (status = 400, description = "unknown Api-Version", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "no valid bearer token", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "the token lacks the scope profiles:read", body = Problem, content_type = "application/problem+json"),
@@ -45,8 +45,9 @@ pub(crate) async fn observed(call: &'static str, outcome: impl Future<Output = R
 pub(crate) async fn indexes(State(context): State<Arc<ProfileContext>>, headers: HeaderMap) -> Response {
     observed("indexes", async {
         let asker = Asker::of(&context, &headers).await?;
+        let places: Vec<IndexRef> = asker.granted().map(|index| asker.index_ref(index)).collect();
         let data = asker.granted().map(|index| IndexView::from(&**index)).collect();
-        Ok(Json(IndexList { data }).into_response())
+        Ok(fresh(as_of(&context, places).await?, IndexList { data }))
     })
     .await
 }
@@ -61,7 +62,7 @@ pub(crate) async fn indexes(State(context): State<Arc<ProfileContext>>, headers:
         ("Api-Version" = Option<String>, Header, description = "2025-07-31, also where it is absent"),
     ),
     responses(
-        (status = 200, body = IndexView),
+        (status = 200, body = IndexView, headers(("X-As-Of" = String, description = "the time of what the index's profiles are made from: RFC 3339, UTC; the start of 1970 where it has not been built"))),
         (status = 400, description = "malformed id or unknown Api-Version", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "no valid bearer token", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "the token doesn't allow this index", body = Problem, content_type = "application/problem+json"),
@@ -76,10 +77,16 @@ pub(crate) async fn index(
 ) -> Response {
     observed("index", async {
         let asker = Asker::of(&context, &headers).await?;
-        let (index, _) = asker.index(&index_id)?;
-        Ok(Json(IndexView::from(index)).into_response())
+        let (index, of) = asker.index(&index_id)?;
+        Ok(fresh(as_of(&context, vec![of]).await?, IndexView::from(index)))
     })
     .await
+}
+
+/// Up to which time accepted records are in all of some indexes. Of no indexes it is now: there is none that lacks any.
+async fn as_of(context: &ProfileContext, indexes: Vec<IndexRef>) -> Result<Timestamp, Problem> {
+    let oldest = context.indexes.as_of(indexes).await.map_err(|error| error::of_read(&error))?;
+    Ok(oldest.unwrap_or_else(|| context.clock.now()))
 }
 
 /// Shows a profile
@@ -111,7 +118,7 @@ pub(crate) async fn profile(
         let (index, of) = asker.index(&index_id)?;
         let answer = context.indexes.get(&of, &profile_id).await.map_err(|error| error::of_read(&error))?;
         match &answer.value {
-            Some(profile) => Ok(fresh(&answer, ProfileView::of(index, profile))),
+            Some(profile) => Ok(fresh(answer.as_of, ProfileView::of(index, profile))),
             None => Err(no_profile(index_id.as_str())),
         }
     })
@@ -169,7 +176,7 @@ pub(crate) async fn batch_get(
         }
         let answer = context.indexes.batch_get(&of, &ids).await.map_err(|error| error::of_read(&error))?;
         let data = answer.value.iter().flatten().map(|profile| ProfileView::of(index, profile)).collect();
-        Ok(fresh(&answer, ProfileList { data, next_token: None, total: None }))
+        Ok(fresh(answer.as_of, ProfileList { data, next_token: None, total: None }))
     })
     .await
 }

@@ -36,6 +36,11 @@ impl Asker {
         self.catalog.indexes().filter(|index| self.may_read(index))
     }
 
+    /// What an index's profiles are kept under.
+    pub(crate) fn index_ref(&self, index: &Index) -> IndexRef {
+        IndexRef { tenant: self.principal.tenant.clone(), id: index.id.clone() }
+    }
+
     /// The index of an id, and what its profiles are kept under. One outside of the asker's grant is refused as one that is not there
     /// is to who has a grant of some only.
     pub(crate) fn index(&self, id: &str) -> Result<(&Index, IndexRef), Problem> {
@@ -43,7 +48,7 @@ impl Asker {
         match self.catalog.index_by_id(&id) {
             Some(index) if self.may_read(index) => {
                 Span::current().record("resource", tracing::field::display(&index.name));
-                Ok((index, IndexRef { tenant: self.principal.tenant.clone(), id }))
+                Ok((index, self.index_ref(index)))
             }
             Some(_) => Err(refused(&id)),
             None if self.principal.indexes.is_some() || self.principal.databases.is_some() => Err(refused(&id)),

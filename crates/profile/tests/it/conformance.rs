@@ -3,10 +3,13 @@
 use std::convert::Infallible;
 
 use Platform::{DynamoDb, Redb};
+use freshet_model::IndexId;
 use freshet_profile::{
-    MAX_ATTRIBUTES_BYTES, MAX_BATCH, MAX_ID_BYTES, ProfileRow, ReadError, RefreshError, Total, refresh, remove_index,
+    IndexRef, MAX_ATTRIBUTES_BYTES, MAX_BATCH, MAX_ID_BYTES, ProfileRow, ReadError, RefreshError, Total, refresh,
+    remove_index,
 };
 use futures::stream;
+use jiff::Timestamp;
 use rstest::rstest;
 use serde_json::json;
 
@@ -57,6 +60,24 @@ async fn an_index_that_was_never_refreshed_is_not_built(#[values(Redb, DynamoDb)
     let indexes = reader(&store);
     assert!(indexes.get(&index(), "a").await.unwrap().value.is_none());
     assert!(walk(&indexes, &[], 1).await[0].profiles.is_empty());
+}
+
+#[rstest]
+#[tokio::test]
+async fn some_indexes_are_as_fresh_as_the_least_fresh_of_them(#[values(Redb, DynamoDb)] platform: Platform) {
+    let test_store = platform.store().await;
+    let store = &test_store.store;
+    let named = |name: &str| IndexRef { id: IndexId::parse(name).unwrap(), ..index() };
+    let (newer, older, unbuilt) = (named("ix-newer"), named("ix-older"), named("ix-unbuilt"));
+    for (index, as_of) in [(&newer, at(9)), (&older, at(5))] {
+        let none = stream::iter(Vec::<Result<ProfileRow, Infallible>>::new());
+        refresh(&**store, index, &shape("1"), none, as_of, &|| at(9)).await.unwrap();
+    }
+    let indexes = reader(store);
+    assert_eq!(indexes.as_of(vec![]).await.unwrap(), None);
+    assert_eq!(indexes.as_of(vec![newer.clone()]).await.unwrap(), Some(at(9)));
+    assert_eq!(indexes.as_of(vec![newer.clone(), older.clone()]).await.unwrap(), Some(at(5)));
+    assert_eq!(indexes.as_of(vec![older, unbuilt, newer]).await.unwrap(), Some(Timestamp::UNIX_EPOCH));
 }
 
 #[rstest]
