@@ -12,7 +12,7 @@ use url::form_urlencoded;
 
 use crate::answer::fresh;
 use crate::handler::{no_profile, observed};
-use crate::request::Asker;
+use crate::request::{Asker, boolean, repeated};
 use crate::{ProfileContext, error};
 
 /// A key
@@ -39,19 +39,34 @@ pub(crate) struct MatchesView<'a> {
     matches: Vec<AttributesView<'a>>,
 }
 
+/// What a key finds
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[serde(untagged)]
+pub(crate) enum FoundView<'a> {
+    /// Without `all_matches`.
+    One(AttributesView<'a>),
+    /// With it.
+    All(MatchesView<'a>),
+}
+
 /// Shows a profile's attributes, its key in the body
 #[utoipa::path(
     post,
     path = "/api/attribute/v0/indexes/{index_id}",
     tag = "profiles",
-    params(("index_id" = String, Path, example = "ix-5Kd0aB3xYz12")),
+    params(
+        ("index_id" = String, Path, example = "ix-5Kd0aB3xYz12"),
+        ("Api-Version" = Option<String>, Header, description = "2025-07-31, also where it is absent"),
+    ),
     request_body = KeyRequest,
     responses(
         (status = 200, body = AttributesView, headers(("X-As-Of" = String, description = "the time of what the profile is made from: RFC 3339, UTC"))),
-        (status = 400, description = "malformed body or id", body = Problem, content_type = "application/problem+json"),
+        (status = 400, description = "malformed body or id, or unknown Api-Version", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "no valid bearer token", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "the token doesn't allow this index", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "unknown index or key", body = Problem, content_type = "application/problem+json"),
+        (status = 408, description = "the body came too slowly", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "the body is too large", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "unsupported content", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "the index has not been built, or the store can't be reached", body = Problem, content_type = "application/problem+json"),
     ),
@@ -79,10 +94,11 @@ pub(crate) async fn post(
         ("index_id" = String, Path, example = "ix-5Kd0aB3xYz12"),
         ("key" = String, Query, description = "the profile's id", example = "c-0001"),
         ("all_matches" = Option<bool>, Query, description = "true: answer a list of matches, which may be empty"),
+        ("Api-Version" = Option<String>, Header, description = "2025-07-31, also where it is absent"),
     ),
     responses(
-        (status = 200, body = AttributesView, headers(("X-As-Of" = String, description = "the time of what the profile is made from: RFC 3339, UTC"))),
-        (status = 400, description = "key is missing, or malformed id", body = Problem, content_type = "application/problem+json"),
+        (status = 200, body = FoundView, headers(("X-As-Of" = String, description = "the time of what the profile is made from: RFC 3339, UTC"))),
+        (status = 400, description = "key is missing, all_matches is neither true nor false, malformed id, or unknown Api-Version", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "no valid bearer token", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "the token doesn't allow this index", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "unknown index or key", body = Problem, content_type = "application/problem+json"),
@@ -98,17 +114,20 @@ pub(crate) async fn get(
     observed("attribute", async {
         let asker = Asker::of(&context, &headers).await?;
         asker.index(&index_id)?;
-        let (mut key, mut all_matches) = (None, false);
+        let (mut key, mut all_matches) = (None, None);
         for (name, value) in form_urlencoded::parse(text.unwrap_or_default().as_bytes()) {
-            match name.as_ref() {
-                "key" => key = Some(value.into_owned()),
-                "all_matches" => all_matches = value == "true",
+            let is_repeated = match name.as_ref() {
+                "key" => key.replace(value.into_owned()).is_some(),
+                "all_matches" => all_matches.replace(boolean("all_matches", &value)?).is_some(),
                 // What an older client sends besides means nothing here.
-                _ => {}
+                _ => false,
+            };
+            if is_repeated {
+                return Err(repeated(&name));
             }
         }
         let key = key.ok_or_else(|| Problem::bad_request("key is missing; send ?key=, the profile's id"))?;
-        attributes(&context, &asker, &index_id, &key, all_matches).await
+        attributes(&context, &asker, &index_id, &key, all_matches.unwrap_or_default()).await
     })
     .await
 }
@@ -124,8 +143,11 @@ async fn attributes(
     let answer = context.indexes.get(&of, key).await.map_err(|error| error::of_read(&error))?;
     let found = answer.value.as_ref().map(|profile| AttributesView { attributes: &profile.attributes });
     match found {
-        found if all_matches => Ok(fresh(answer.as_of, MatchesView { matches: found.into_iter().collect() })),
-        Some(found) => Ok(fresh(answer.as_of, found)),
+        found if all_matches => {
+            let matches = found.into_iter().collect();
+            Ok(fresh(answer.as_of, FoundView::All(MatchesView { matches })))
+        }
+        Some(found) => Ok(fresh(answer.as_of, FoundView::One(found))),
         None => Err(no_profile(index_id)),
     }
 }

@@ -12,7 +12,7 @@ use url::form_urlencoded;
 
 use crate::answer::{ProfileList, ProfileView, fresh};
 use crate::handler::observed;
-use crate::request::Asker;
+use crate::request::{Asker, boolean, repeated, shown};
 use crate::{ProfileContext, error};
 
 /// Profiles of a page where the caller doesn't say.
@@ -100,10 +100,7 @@ impl Asked {
         let mut seen: Vec<String> = Vec::new();
         for (name, value) in form_urlencoded::parse(text.as_bytes()) {
             if seen.iter().any(|known| *known == name) {
-                return Err(Problem::bad_request(format!(
-                    "{:?} is in the URL more than once; send it once",
-                    shown(&name)
-                )));
+                return Err(repeated(&name));
             }
             seen.push(name.clone().into_owned());
             if seen.len() > MAX_FILTERS + 3 {
@@ -112,7 +109,8 @@ impl Asked {
             match name.as_ref() {
                 "limit" => asked.limit = limit(&value)?,
                 "next_token" => asked.next_token = Some(value.into_owned()),
-                "with_total" => asked.with_total = boolean(&value)?,
+                // Its name alone asks for it, too.
+                "with_total" => asked.with_total = value.is_empty() || boolean("with_total", &value)?,
                 other => match other.strip_prefix("filter[").and_then(|rest| rest.strip_suffix(']')) {
                     Some(field) => asked.filters.push((field.to_owned(), value.into_owned())),
                     None => return Err(unknown(other)),
@@ -142,17 +140,4 @@ fn unknown(name: &str) -> Problem {
 fn limit(text: &str) -> Result<usize, Problem> {
     let limit = text.parse().ok().filter(|limit| (1..=MAX_PAGE).contains(limit));
     limit.ok_or_else(|| Problem::bad_request(format!("limit is {:?}; it is 1 to {MAX_PAGE} profiles", shown(text))))
-}
-
-fn boolean(text: &str) -> Result<bool, Problem> {
-    match text {
-        "true" | "" => Ok(true),
-        "false" => Ok(false),
-        _ => Err(Problem::bad_request(format!("with_total is {:?}; it is true or false", shown(text)))),
-    }
-}
-
-/// As much of what a caller sent as an answer repeats.
-fn shown(text: &str) -> String {
-    text.chars().take(128).collect()
 }

@@ -78,3 +78,22 @@ fn check_version(headers: &HeaderMap) -> Result<(), Problem> {
         }
     }
 }
+
+/// A parameter of a URL that is either.
+pub(crate) fn boolean(name: &str, value: &str) -> Result<bool, Problem> {
+    match value {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err(Problem::bad_request(format!("{name} is {:?}; it is true or false", shown(value)))),
+    }
+}
+
+/// What is said of a parameter of a URL that is there twice.
+pub(crate) fn repeated(name: &str) -> Problem {
+    Problem::bad_request(format!("{:?} is in the URL more than once; send it once", shown(name)))
+}
+
+/// As much of what a caller sent as an answer repeats.
+pub(crate) fn shown(text: &str) -> String {
+    text.chars().take(128).collect()
+}
