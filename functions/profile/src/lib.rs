@@ -1,7 +1,7 @@
 //! The profile function: profiles of a tenant's indexes, by id and by filters, over HTTP.
 //!
 //! Promises: a look-up costs what it finds, however many profiles there are; a token reads the indexes of its grant and can't tell what
-//! others there are; every answer of an index's contents says in `X-As-Of` how fresh they are; whoever goes from page to page sees
+//! others there are; every answer says in `X-As-Of` how fresh it is; whoever goes from page to page sees
 //! every profile that stays, once; a page's token is of use to nobody else, and for no other index or filters; no id and no value
 //! of a filter is logged.
 //!

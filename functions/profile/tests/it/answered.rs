@@ -1,12 +1,11 @@
 //! Indexes, and profiles by their ids.
 
-use axum::body::Body;
-use axum::http::{Method, StatusCode};
+use axum::http::StatusCode;
 use freshet_profile::ProfileRow;
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::scene::{INDEX, Platform, Scene};
+use crate::scene::{EMPTY, INDEX, OTHER, Platform, Scene, customer};
 
 fn index(id: &str, name: &str) -> Value {
     let time = "2026-06-14T12:00:00Z";
@@ -14,7 +13,7 @@ fn index(id: &str, name: &str) -> Value {
 }
 
 fn profile(number: u32) -> Value {
-    let attributes: Value = serde_json::from_str(&crate::scene::customer(number).attributes).unwrap();
+    let attributes: Value = serde_json::from_str(&customer(number).attributes).unwrap();
     json!({"id": format!("c-{number:03}"), "index_id": INDEX, "attributes": attributes})
 }
 
@@ -53,10 +52,31 @@ async fn indexes_and_profiles_have_these_members_and_no_more(#[case] platform: P
 }
 
 #[tokio::test]
+async fn indexes_say_how_fresh_they_are() {
+    let mut scene = Scene::new().await;
+    let (older, epoch) = ("2026-06-14T11:00:00Z", "1970-01-01T00:00:00Z");
+    scene.refresh_as_of(OTHER, vec![customer(7)], older.parse().unwrap()).await;
+    for (id, as_of) in [(INDEX, "2026-06-14T12:00:00Z"), (OTHER, older), (EMPTY, epoch)] {
+        assert_eq!(scene.get(&format!("/api/indexes/{id}")).await.header("x-as-of"), as_of, "{id}");
+    }
+    assert_eq!(scene.get("/api/indexes").await.header("x-as-of"), epoch);
+    // A list is as fresh as the least fresh of those that are in it.
+    for (indexes, as_of) in [(&["customers", "partners"][..], older), (&["customers"][..], "2026-06-14T12:00:00Z")] {
+        let definition = json!({"scopes": ["profiles:read"], "indexes": indexes});
+        scene.token = scene.key(&format!("of-{}", indexes.len()), definition).await;
+        assert_eq!(scene.get("/api/indexes").await.header("x-as-of"), as_of, "{indexes:?}");
+    }
+    // Of a database that has not the index.
+    let definition = json!({"scopes": ["profiles:read"], "databases": ["retail"], "indexes": ["partners"]});
+    scene.token = scene.key("none", definition).await;
+    let nothing = scene.get("/api/indexes").await;
+    assert_eq!((nothing.body(), nothing.header("x-as-of")), (json!({"data": []}), "2026-06-14T12:00:00Z"));
+}
+
+#[tokio::test]
 async fn a_version_may_be_named() {
     let scene = Scene::new().await;
-    for path in ["/api/indexes".to_owned(), format!("/api/indexes/{INDEX}/profiles/c-007")] {
-        let mut request = scene.request(Method::GET, &path, Body::empty());
+    for mut request in scene.every_request() {
         request.headers_mut().insert("Api-Version", "2025-07-31".parse().unwrap());
         assert_eq!(scene.send(request).await.status, StatusCode::OK);
     }

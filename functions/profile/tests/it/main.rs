@@ -2,6 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 mod answered;
+mod attribute;
+mod dependencies;
+mod description;
 mod found;
+mod log;
+mod outage;
 mod refused;
 mod scene;
