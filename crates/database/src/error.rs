@@ -1,6 +1,7 @@
 //! Why a table of a database can't be read.
 
 use datafusion::error::DataFusionError;
+use freshet_query::TableVersion;
 use freshet_table::TableError;
 
 use crate::MAX_FILES;
@@ -17,6 +18,16 @@ pub enum DatabaseError {
         table: String,
         /// Whose run makes it.
         database: String,
+    },
+    /// A table has not the version that a query asks for.
+    #[error("table {table} can't be read at {version}: {problem}")]
+    NoVersion {
+        /// Which.
+        table: String,
+        /// The version, in the query's words.
+        version: TableVersion,
+        /// What there is instead.
+        problem: String,
     },
     /// There is nothing at an external table's location.
     #[error("external table {table} has no {format} files at its location")]

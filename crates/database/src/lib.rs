@@ -2,7 +2,7 @@
 //!
 //! A database has real-time tables with those of their failed rows, external tables, which others write (Delta, Parquet or CSV), and
 //! tables that a run makes by SQL. [`DatabaseTables`] says which, from the catalog alone; a [`DatabaseReader`] opens them, each at
-//! its newest [version](OpenTable::version), as what [`freshet_query`] takes.
+//! its newest [version](OpenTable::version) or the older one that is asked for, as what [`freshet_query`] takes.
 //!
 //! What it promises:
 //! - A query reads a table at one version, whatever is written meanwhile. The files of an external table are listed once; one
@@ -23,4 +23,4 @@ mod tables;
 pub use error::DatabaseError;
 pub use external::{ExternalFiles, MAX_FILES};
 pub use reader::{DatabaseReader, OpenTable, TableVersions};
-pub use tables::{DatabaseTable, DatabaseTables, TableKind};
+pub use tables::{DatabaseTable, DatabaseTables, TableKind, TableRead};

@@ -3,7 +3,7 @@
 use freshet_catalog::TenantCatalog;
 use freshet_decode::{failed_schema, table_schema};
 use freshet_model::{ColumnType, ExternalTable, INTERNAL_COLUMNS, ResourceName, TableDefinition, TableName, TenantId};
-use freshet_query::{QueryError, Select, TableColumn, find_tables};
+use freshet_query::{QueryError, Select, TableColumn, TableVersion, find_tables};
 use freshet_table::{failed_table_path, made_table_path, table_path};
 
 /// What a table of a database is.
@@ -65,6 +65,22 @@ impl DatabaseTable {
     }
 }
 
+/// A table of a database as a query reads it.
+#[derive(Debug, Clone, Copy)]
+pub struct TableRead<'a> {
+    /// Which.
+    pub table: &'a DatabaseTable,
+    /// At which version; none: the newest.
+    pub version: Option<TableVersion>,
+}
+
+/// At its newest version.
+impl<'a> From<&'a DatabaseTable> for TableRead<'a> {
+    fn from(table: &'a DatabaseTable) -> Self {
+        Self { table, version: None }
+    }
+}
+
 /// The tables of a database.
 #[derive(Debug, Clone)]
 pub struct DatabaseTables {
@@ -115,13 +131,13 @@ impl DatabaseTables {
         self.tables.iter().find(|table| table.name == name)
     }
 
-    /// Those that a SELECT reads.
+    /// Those that a SELECT reads, each once at each version.
     ///
     /// # Errors
     /// [`QueryError::UnknownTable`]: it reads another.
-    pub fn named(&self, select: &Select) -> Result<Vec<&DatabaseTable>, QueryError> {
-        let named = find_tables(select, &self.names)?;
-        Ok(self.tables.iter().filter(|table| named.contains(&&table.name)).collect())
+    pub fn named(&self, select: &Select) -> Result<Vec<TableRead<'_>>, QueryError> {
+        let named = find_tables(select, &self.names)?.into_iter();
+        Ok(named.filter_map(|(name, version)| Some(TableRead { table: self.get(name)?, version })).collect())
     }
 }
 

@@ -1,8 +1,8 @@
 //! Which records delete the row of their key.
 
-use freshet_sql::{Condition, Literal, Predicate, Test, parse_condition};
+use freshet_sql::{Condition, Literal, Predicate, Test, parse_condition, read_timestamp};
 use jiff::Timestamp;
-use jiff::civil::{Date, DateTime};
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde::{Serialize, Serializer};
 
@@ -151,9 +151,7 @@ fn day(text: &str) -> Option<i32> {
 
 /// A time in RFC 3339, or without a zone in UTC, or a day for its midnight; to microseconds since 1970.
 fn microseconds(text: &str) -> Option<i64> {
-    let with_zone = text.parse::<Timestamp>().ok();
-    let time = with_zone.or_else(|| Some(text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp()))?;
-    Some(time.as_microsecond())
+    Some(read_timestamp(text)?.as_microsecond())
 }
 
 #[cfg(test)]

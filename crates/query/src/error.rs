@@ -5,6 +5,7 @@ use std::time::Duration;
 use arrow::error::ArrowError;
 use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
+use datafusion::object_store;
 use freshet_sql::{SqlError, capped, in_one_line};
 
 use crate::names::{Spellings, nearest};
@@ -75,6 +76,13 @@ pub enum QueryError {
         /// Rows that fit.
         rows: usize,
     },
+    /// Files of an older version of a table are gone.
+    #[error("an older version of a table that the query asks for is no longer kept: its files were cleaned up")]
+    VersionGone {
+        /// What is missing.
+        #[source]
+        source: DataFusionError,
+    },
     /// Files could not be read just now. Temporary: try again.
     #[error("the tables can't be read at the moment: try again")]
     Unavailable {
@@ -104,7 +112,11 @@ impl QueryError {
     /// What kind of failure is behind it, for the log: the failure's own text may repeat the query's.
     #[must_use]
     pub fn kind(&self) -> &'static str {
-        let (Self::TooMuchMemory { source } | Self::Unavailable { source } | Self::Internal { source }) = self else {
+        let (Self::TooMuchMemory { source }
+        | Self::VersionGone { source }
+        | Self::Unavailable { source }
+        | Self::Internal { source }) = self
+        else {
             return "none";
         };
         match source.find_root() {
@@ -125,6 +137,11 @@ impl QueryError {
     /// Tells the meaning of an error of Arrow's over values of a result.
     pub(crate) fn of_arrow(error: ArrowError) -> Self {
         Self::of(DataFusionError::ArrowError(Box::new(error), None), &Spellings::default())
+    }
+
+    /// The same of a query that reads older versions of tables: files that are missing were cleaned up.
+    pub(crate) fn of_older_versions(error: DataFusionError, spellings: &Spellings) -> Self {
+        if is_missing_file(&error) { Self::VersionGone { source: error } } else { Self::of(error, spellings) }
     }
 
     /// Tells the meaning of an error of `DataFusion`'s. Column names are told in their tables' spelling.
@@ -198,6 +215,17 @@ fn meaning_of_arrow(error: &ArrowError) -> Meaning {
         | ArrowError::JsonError(message) => Meaning::Data(message.clone()),
         _ => Meaning::Defect,
     }
+}
+
+fn is_missing_file(error: &DataFusionError) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if matches!(error.downcast_ref(), Some(object_store::Error::NotFound { .. })) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// Whether a query has used up the disk that it may spill to. `DataFusion` tells it by an error's text alone where rows are written to disk

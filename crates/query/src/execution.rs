@@ -51,7 +51,10 @@ pub(crate) async fn execute(
 ) -> Result<Summary, QueryError> {
     let started = Instant::now();
     let spellings = spellings(&query.tables);
-    let explain = |error| QueryError::of(error, &spellings);
+    let reads_older = query.tables.iter().any(|table| table.version.is_some());
+    let explain = |error| {
+        if reads_older { QueryError::of_older_versions(error, &spellings) } else { QueryError::of(error, &spellings) }
+    };
     let session = with_tables(session, &query.tables, &spellings).map_err(explain)?;
     let plan = plan(&session, &query, &spellings).await?;
     let (names, columns) = result_columns(&plan, &spellings);

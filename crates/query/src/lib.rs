@@ -47,7 +47,9 @@ pub use encode::Encoded;
 pub use engine::{EngineSettings, MAX_ROWS, Query, QueryEngine};
 pub use error::QueryError;
 pub use format::Format;
-pub use freshet_sql::{MAX_SQL_BYTES, Position, Select, SqlError, find_table as find_table_name, parse_select};
+pub use freshet_sql::{
+    MAX_SQL_BYTES, Position, Select, SqlError, TableVersion, find_table as find_table_name, parse_select,
+};
 pub use json::{JsonObjects, JsonRows};
 pub use parameters::{ParameterValue, Parameters};
 pub use rows::{ResultColumn, Rows, Statistics, Summary};

@@ -20,7 +20,10 @@ pub(crate) struct Spellings {
 impl Spellings {
     /// Of tables' names and the names of each table's columns.
     pub(crate) fn of<'a>(tables: impl IntoIterator<Item = (&'a str, Vec<&'a str>)>) -> Self {
-        let (names, columns): (Vec<&str>, Vec<Vec<&str>>) = tables.into_iter().unzip();
+        let (mut names, columns): (Vec<&str>, Vec<Vec<&str>>) = tables.into_iter().unzip();
+        // A table is there once for each version that is read.
+        names.sort_unstable();
+        names.dedup();
         let mut ambiguous = BTreeSet::new();
         ambiguous.extend(differing_by_case(&names));
         for of_table in &columns {

@@ -2,9 +2,8 @@
 
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
-use jiff::Timestamp;
-use jiff::civil::{Date, DateTime};
-use jiff::tz::TimeZone;
+use freshet_sql::read_timestamp;
+use jiff::civil::Date;
 
 use crate::ParameterValue;
 
@@ -131,13 +130,6 @@ fn timestamp(value: &ParameterValue, zone: Option<&str>) -> Result<ScalarValue, 
     let ParameterValue::Text(text) = value else { return Err(expected()) };
     let instant = read_timestamp(text.trim()).ok_or_else(expected)?;
     Ok(ScalarValue::TimestampMicrosecond(Some(instant.as_microsecond()), zone.map(Into::into)))
-}
-
-/// RFC 3339, or a date with or without a time of day, which without a zone are UTC's.
-fn read_timestamp(text: &str) -> Option<Timestamp> {
-    text.parse::<Timestamp>()
-        .ok()
-        .or_else(|| text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp()))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The tables of a query, as its SQL sees them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use datafusion::datasource::empty::EmptyTable;
 use datafusion::datasource::provider_as_source;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{Expr, LogicalPlanBuilder, cast, lit};
+use freshet_sql::TableVersion;
 
 use crate::cells::{is_json, json_mark, type_name};
 use crate::names::{Spellings, find_table};
@@ -22,6 +23,8 @@ use crate::{QueryError, ResultColumn, Select};
 pub struct QueryTable {
     /// Its name in SQL.
     pub name: String,
+    /// At which version it is read; none: the newest.
+    pub version: Option<TableVersion>,
     /// Its rows.
     pub provider: Arc<dyn TableProvider>,
     /// The columns that queries see, in their order. One that the provider lacks is NULL in all rows; what the provider
@@ -68,26 +71,42 @@ impl QueryTable {
     pub fn empty(name: String, columns: Vec<TableColumn>) -> Self {
         let fields = columns.iter().map(|column| Field::new(&column.name, column.data_type.clone(), true));
         let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-        Self { name, provider: Arc::new(EmptyTable::new(schema)), columns }
+        Self { name, version: None, provider: Arc::new(EmptyTable::new(schema)), columns }
+    }
+
+    /// Its name, with its version where that is an older one: no two tables of a query have the same.
+    #[must_use]
+    pub fn full_name(&self) -> String {
+        full_name(&self.name, self.version)
     }
 }
 
 impl fmt::Debug for QueryTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("QueryTable").field("name", &self.name).field("columns", &self.columns).finish_non_exhaustive()
+        f.debug_struct("QueryTable")
+            .field("name", &self.full_name())
+            .field("columns", &self.columns)
+            .finish_non_exhaustive()
     }
 }
 
-/// Which of the `known` tables a query reads, each once.
+/// The name of a table in the tree of a query that reads it at this version; none: the newest.
+pub(crate) fn full_name(table: &str, version: Option<TableVersion>) -> String {
+    version.map_or_else(|| table.to_owned(), |version| version.of_table(table))
+}
+
+/// Which of the `known` tables a query reads, each once at each version.
 ///
 /// # Errors
 /// [`QueryError::UnknownTable`] with the nearest known name.
-pub fn find_tables<'a>(select: &Select, known: &'a [String]) -> Result<Vec<&'a String>, QueryError> {
-    let mut found: Vec<&String> =
-        select.tables().iter().map(|name| find_table(name, known)).collect::<Result<_, _>>()?;
-    found.sort_unstable();
-    found.dedup();
-    Ok(found)
+pub fn find_tables<'a>(
+    select: &Select,
+    known: &'a [String],
+) -> Result<Vec<(&'a String, Option<TableVersion>)>, QueryError> {
+    let reads = select.reads().iter();
+    let found: Result<BTreeSet<_>, QueryError> =
+        reads.map(|read| Ok((find_table(&read.name, known)?, read.version))).collect();
+    Ok(found?.into_iter().collect())
 }
 
 pub(crate) fn spellings(tables: &[QueryTable]) -> Spellings {
@@ -105,7 +124,7 @@ pub(crate) fn schema_of(
     let schema = MemorySchemaProvider::new();
     for table in tables {
         let name = spellings.planned(&table.name).unwrap_or(&table.name);
-        schema.register_table(name.to_owned(), Arc::new(table.view(spellings)?))?;
+        schema.register_table(full_name(name, table.version), Arc::new(table.view(spellings)?))?;
     }
     Ok(Arc::new(schema))
 }

@@ -83,7 +83,7 @@ impl Refresher {
         // Before the tables are opened: each is at this time or a little later, never before it.
         let as_of = self.now();
         let opened = self.reader.open(tables, &named).await?;
-        let versions = opened.iter().map(|open| (open.table.name.clone(), open.version.clone())).collect();
+        let versions = opened.iter().map(|open| (open.table.full_name(), open.version.clone())).collect();
         let query = Query {
             select,
             parameters: Parameters::default(),

@@ -11,7 +11,8 @@ use sqlparser::tokenizer::{Location, Token, TokenWithSpan};
 
 use crate::SqlError;
 use crate::error::{Position, capped};
-use crate::select::{location_of_word, position, too_complex};
+use crate::select::{TableRead, location_of_word, position, too_complex};
+use crate::versions::{Versions, place};
 
 /// Deepest nesting of parentheses, subqueries and calls: `DataFusion`'s own default.
 pub(crate) const MAX_NESTING: usize = 50;
@@ -55,9 +56,22 @@ pub(crate) fn operators(tokens: &[TokenWithSpan]) -> usize {
     tokens.iter().filter(nests).count()
 }
 
-/// The tables that a query names, after refusing what no SELECT of ours does, and one that grows too large.
-pub(crate) fn survey(query: &Query, tokens: &[TokenWithSpan]) -> Result<Vec<String>, SqlError> {
-    let mut survey = Survey { tokens, scopes: Vec::new(), tables: BTreeSet::new(), expanded: 0, depth: 0, clauses: 0 };
+/// The tables that a query reads, after refusing what no SELECT of ours does, and one that grows too large.
+pub(crate) fn survey(
+    query: &Query,
+    tokens: &[TokenWithSpan],
+    versions: &Versions,
+) -> Result<BTreeSet<TableRead>, SqlError> {
+    let mut survey = Survey {
+        tokens,
+        versions,
+        scopes: Vec::new(),
+        reads: BTreeSet::new(),
+        places: BTreeSet::new(),
+        expanded: 0,
+        depth: 0,
+        clauses: 0,
+    };
     if let ControlFlow::Break(refusal) = query.visit(&mut survey) {
         return Err(refusal);
     }
@@ -66,14 +80,18 @@ pub(crate) fn survey(query: &Query, tokens: &[TokenWithSpan]) -> Result<Vec<Stri
             "it comes to more than {MAX_EXPANDED} SELECTs and tables, each common table expression counted as often as it is used"
         )));
     }
-    Ok(survey.tables.into_iter().collect())
+    versions.refuse_others(&survey.places)?;
+    Ok(survey.reads)
 }
 
 /// Walks a query and notes the tables that it names.
 struct Survey<'a> {
     tokens: &'a [TokenWithSpan],
+    versions: &'a Versions,
     scopes: Vec<Scope>,
-    tables: BTreeSet<String>,
+    reads: BTreeSet<TableRead>,
+    /// Where they are named.
+    places: BTreeSet<Location>,
     expanded: u64,
     /// Of the expression that is being walked.
     depth: usize,
@@ -102,6 +120,37 @@ impl Survey<'_> {
     fn common_table(&self, name: &str) -> Option<u64> {
         let innermost_first = self.scopes.iter().rev().flat_map(|scope| scope.known.iter().rev());
         innermost_first.filter(|(known, _)| known == name).map(|(_, expanded)| *expanded).next()
+    }
+
+    /// Notes what stands in FROM.
+    fn visited(&mut self, factor: &TableFactor) -> Result<(), SqlError> {
+        refuse_passed_over(factor, self.tokens)?;
+        match factor {
+            TableFactor::Table { name, args: Some(_), .. } | TableFactor::Function { name, .. } => {
+                let function = name.to_string().to_ascii_lowercase();
+                if !TABLE_FUNCTIONS.contains(&function.as_str()) {
+                    return Err(SqlError::TableFunction {
+                        name: capped(&name.to_string()),
+                        position: place_of(name),
+                        known: TABLE_FUNCTIONS.join(" and "),
+                    });
+                }
+                self.versions.refuse(name, "a function")?;
+                self.add(1);
+            }
+            TableFactor::Table { name, args: None, .. } => {
+                let table = table_name(name);
+                let common = self.common_table(&table);
+                self.add(common.unwrap_or(1));
+                if common.is_some() {
+                    return self.versions.refuse(name, "a common table expression");
+                }
+                self.reads.insert(TableRead { name: table, version: self.versions.of(name) });
+                self.places.extend(place(name));
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     fn refuse(&self, keyword: &str) -> ControlFlow<SqlError> {
@@ -198,30 +247,29 @@ impl Visitor for Survey<'_> {
     }
 
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<SqlError> {
-        match factor {
-            TableFactor::Table { name, args: Some(_), .. } | TableFactor::Function { name, .. } => {
-                let function = name.to_string().to_ascii_lowercase();
-                if !TABLE_FUNCTIONS.contains(&function.as_str()) {
-                    return ControlFlow::Break(SqlError::TableFunction {
-                        name: capped(&name.to_string()),
-                        position: place_of(name),
-                        known: TABLE_FUNCTIONS.join(" and "),
-                    });
-                }
-                self.add(1);
-            }
-            TableFactor::Table { name, args: None, .. } => {
-                let table = table_name(name);
-                let common = self.common_table(&table);
-                self.add(common.unwrap_or(1));
-                if common.is_none() {
-                    self.tables.insert(table);
-                }
-            }
-            _ => {}
+        match self.visited(factor) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(refusal) => ControlFlow::Break(refusal),
         }
-        ControlFlow::Continue(())
     }
+}
+
+/// Refuses what the planner would pass over: its answer would be another one than was asked for.
+fn refuse_passed_over(factor: &TableFactor, tokens: &[TokenWithSpan]) -> Result<(), SqlError> {
+    let found = match factor {
+        TableFactor::Table { sample: Some(_), .. } | TableFactor::Derived { sample: Some(_), .. } => "TABLESAMPLE",
+        TableFactor::Table { partitions, .. } if !partitions.is_empty() => "PARTITION",
+        TableFactor::Table { with_hints, .. } if !with_hints.is_empty() => "WITH",
+        TableFactor::Table { with_ordinality: true, .. } | TableFactor::Function { with_ordinality: true, .. } => {
+            "WITH ORDINALITY"
+        }
+        _ => return Ok(()),
+    };
+    let place = match factor {
+        TableFactor::Table { name, .. } | TableFactor::Function { name, .. } => place_of(name),
+        _ => position(location_of_word(tokens, found)),
+    };
+    Err(SqlError::Syntax { message: format!("{found} is not known here, of what stands in FROM"), position: place })
 }
 
 fn has_clause(expression: &Expr) -> bool {
@@ -271,6 +319,6 @@ fn table_name(name: &ObjectName) -> String {
     parts.join(".")
 }
 
-fn normalized(ident: &Ident) -> String {
+pub(crate) fn normalized(ident: &Ident) -> String {
     if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_ascii_lowercase() }
 }

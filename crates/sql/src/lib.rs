@@ -20,8 +20,10 @@ mod guard;
 mod names;
 mod nesting;
 mod select;
+mod versions;
 
 pub use condition::{Comparison, Condition, Literal, MAX_CONDITION_BYTES, Predicate, Test, parse_condition};
 pub use error::{Position, SqlError, capped, in_one_line};
 pub use names::find_table;
-pub use select::{MAX_CONSTANT_BYTES, MAX_SQL_BYTES, Select, parse_select};
+pub use select::{MAX_CONSTANT_BYTES, MAX_SQL_BYTES, Select, TableRead, parse_select};
+pub use versions::{MAX_VERSIONS, TableVersion, read_timestamp};

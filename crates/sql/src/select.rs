@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use sqlparser::ast::{Query, SetExpr};
+use sqlparser::ast::{Query, SetExpr, VisitMut as _};
 use sqlparser::dialect::GenericDialect;
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
@@ -12,6 +12,7 @@ use crate::SqlError;
 use crate::error::{Position, capped, in_one_line};
 use crate::guard::{MAX_NESTING, MAX_OPERATORS, operators, survey};
 use crate::nesting::refuse_deep_brackets;
+use crate::versions::{TableVersion, Versions};
 
 /// Longest text of a query in bytes: what generated queries with thousands of values need, and what the parser reads
 /// in milliseconds.
@@ -27,8 +28,19 @@ pub(crate) const DIALECT: GenericDialect = GenericDialect {};
 #[derive(Debug, Clone)]
 pub struct Select {
     tokens: Vec<TokenWithSpan>,
+    versions: Versions,
+    reads: BTreeSet<TableRead>,
     tables: Vec<String>,
     placeholders: BTreeSet<String>,
+}
+
+/// A table that a query reads.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TableRead {
+    /// Its name: one without quotes in lower case, one in quotes as it is.
+    pub name: String,
+    /// At which version; none: the newest.
+    pub version: Option<TableVersion>,
 }
 
 /// Reads a text as exactly one SELECT; WITH, set operations of SELECTs and a last semicolon are allowed.
@@ -52,11 +64,14 @@ pub fn parse_select(sql: &str) -> Result<Select, SqlError> {
     refuse_other_statements(&tokens)?;
     refuse_deep_brackets(&tokens)?;
     refuse_long_texts(&tokens)?;
+    let versions = Versions::take(&mut tokens)?;
     let placeholders = number_placeholders(&mut tokens)?;
     let query = parse(tokens.clone())?;
     refuse_other_bodies(&query, &tokens)?;
-    let tables = survey(&query, &tokens)?;
-    Ok(Select { tokens, tables, placeholders })
+    let reads = survey(&query, &tokens, &versions)?;
+    let mut tables: Vec<String> = reads.iter().map(|read| read.name.clone()).collect();
+    tables.dedup();
+    Ok(Select { tokens, versions, reads, tables, placeholders })
 }
 
 impl Select {
@@ -66,13 +81,20 @@ impl Select {
         &self.tables
     }
 
+    /// The same, each as often as it is read at another version.
+    #[must_use]
+    pub fn reads(&self) -> &BTreeSet<TableRead> {
+        &self.reads
+    }
+
     /// The names of its parameters, without the `$`: words, or numbers from 1. The marks `?` are numbered as they come.
     #[must_use]
     pub fn placeholders(&self) -> &BTreeSet<String> {
         &self.placeholders
     }
 
-    /// Its syntax tree, the quoted names for which `respelt` has another spelling in that one.
+    /// Its syntax tree, the quoted names for which `respelt` has another spelling in that one, and tables at older versions as those of
+    /// the names [of that version](TableVersion::of_table).
     ///
     /// # Errors
     /// None that [`parse_select`] would not have met.
@@ -86,7 +108,9 @@ impl Select {
                 word.value = spelling.to_owned();
             }
         }
-        parse(tokens)
+        let mut query = parse(tokens)?;
+        let _ = query.visit(&mut &self.versions);
+        Ok(query)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Where `make servers` puts what it installs.
+//! Where `make servers` and `make test-spark` put what they install.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,12 @@ fn servers_directory() -> PathBuf {
 
 /// The path of an installed file or directory, given relative to the servers' directory.
 pub(crate) fn installed(relative: &str) -> anyhow::Result<PathBuf> {
+    installed_by("make servers", relative)
+}
+
+/// The same of something that another command installs.
+pub(crate) fn installed_by(command: &str, relative: &str) -> anyhow::Result<PathBuf> {
     let path = servers_directory().join(relative);
-    ensure!(path.exists(), "{} is missing: run `make servers`", path.display());
+    ensure!(path.exists(), "{} is missing: run `{command}`", path.display());
     Ok(path)
 }

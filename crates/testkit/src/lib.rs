@@ -9,9 +9,10 @@
 //! - [`cdnow`]: 69,659 real purchases.
 //! - [`seed`], [`random_name`], [`free_port`] and [`eventually`]: what keeps tests repeatable, apart, and free of sleeps.
 //! - [`logged`]: what is logged meanwhile.
-//! - [`python_script`]: reads a table with an engine that is not ours.
+//! - [`python_script`] and [`spark_script`]: read a table with an engine that is not ours.
 //!
-//! The servers are installed by `make servers` into `.servers/` at the root of the workspace, or where `FRESHET_SERVERS` says.
+//! The servers are installed by `make servers` into `.servers/` at the root of the workspace, or where `FRESHET_SERVERS` says;
+//! Spark by `make test-spark`, into the same place.
 //!
 //! A server never outlives the test process, however that ends: every server has a supervisor, which holds one end of a pipe.
 //! When the test process dies, by return, panic or `kill -9`, the kernel closes the other end, and the supervisor kills the
@@ -34,7 +35,7 @@ pub use kafka::Kafka;
 pub use logs::logged;
 pub use ministack::MiniStack;
 pub use port::free_port;
-pub use python::{python_directory, python_script};
+pub use python::{python_directory, python_script, spark_script};
 pub use random::{random_name, seed};
 pub use seaweedfs::SeaweedFs;
 pub use wait::eventually;

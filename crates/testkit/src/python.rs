@@ -6,7 +6,8 @@ use std::process::Stdio;
 use anyhow::{Context as _, ensure};
 use tokio::process::Command;
 
-use crate::install::installed;
+use crate::install::{installed, installed_by};
+use crate::supervisor::server_directory;
 
 /// Runs a Python script with `duckdb`, `deltalake` and `polars` at hand, and returns what it printed.
 ///
@@ -23,7 +24,37 @@ use crate::install::installed;
 /// # }
 /// ```
 pub async fn python_script(script: &str, args: &[&str]) -> anyhow::Result<String> {
-    let output = Command::new(installed("python/bin/python")?)
+    run(Command::new(installed("python/bin/python")?), script, args).await
+}
+
+/// Runs a Python script with Apache Spark and Delta at hand, and returns what it printed: like [`python_script`], with another
+/// installation, which only `make test-spark` makes. Starting Spark takes some ten seconds.
+///
+/// `spark_delta.connect()` is a session of its own:
+///
+/// ```no_run
+/// # async fn example(table: &str) -> anyhow::Result<()> {
+/// let script = "\
+/// import spark_delta, sys
+/// with spark_delta.connect() as spark:
+///     print(spark.sql(f'SELECT count(*) FROM delta.`{sys.argv[1]}`').first()[0])";
+/// let rows = freshet_testkit::spark_script(script, &[table]).await?;
+/// # Ok(())
+/// # }
+/// ```
+pub async fn spark_script(script: &str, args: &[&str]) -> anyhow::Result<String> {
+    let scratch = server_directory("spark")?;
+    let mut python = Command::new(installed_by("scripts/install-servers.sh spark", "spark/python/bin/python")?);
+    // Whatever Spark the user has set up for themselves is another one.
+    for name in ["SPARK_HOME", "SPARK_CONF_DIR", "PYSPARK_SUBMIT_ARGS", "PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON"] {
+        python.env_remove(name);
+    }
+    python.current_dir(scratch.path()).env("TMPDIR", scratch.path()).env("SPARK_LOCAL_IP", "127.0.0.1");
+    run(python, script, args).await
+}
+
+async fn run(mut python: Command, script: &str, args: &[&str]) -> anyhow::Result<String> {
+    let output = python
         .arg("-c")
         .arg(script)
         .args(args)

@@ -69,6 +69,7 @@ pub(crate) fn of_query(error: &QueryError) -> Problem {
         QueryError::Sql(_)
         | QueryError::UnknownTable { .. }
         | QueryError::UnknownColumn { .. }
+        | QueryError::VersionGone { .. }
         | QueryError::Invalid { .. }
         | QueryError::Data { .. } => Problem::bad_request(detail),
         QueryError::Timeout { .. } => Problem::timeout(detail),

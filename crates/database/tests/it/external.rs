@@ -104,7 +104,7 @@ impl Scene {
     async fn version(&self, table: &str) -> String {
         let definitions = self.definitions().await;
         let tables = DatabaseTables::of(&definitions, "retail").unwrap();
-        let versions = self.reader.versions(&tables, &[tables.get(table).unwrap()]).await.unwrap();
+        let versions = self.reader.versions(&tables, &[tables.get(table).unwrap().into()]).await.unwrap();
         versions[table].clone()
     }
 }

@@ -51,7 +51,7 @@ pub(crate) fn with_endless() -> (Shop, Arc<AtomicUsize>) {
     let columns = shown(&schema);
     let provider = Arc::new(StreamingTable::try_new(schema, vec![Arc::new(endless)]).unwrap());
     let mut shop = shop();
-    shop.tables.push(QueryTable { name: "endless".to_owned(), provider, columns });
+    shop.tables.push(QueryTable { name: "endless".to_owned(), version: None, provider, columns });
     (shop, batches)
 }
 
@@ -314,7 +314,7 @@ async fn a_permit_is_held_until_the_last_work_has_ended() {
         // It is read by a task that the query's own spawns.
         select: parse_select("SELECT n, count(*) FROM stuck GROUP BY n").unwrap(),
         parameters: Parameters::default(),
-        tables: vec![QueryTable { name: "stuck".to_owned(), provider, columns }],
+        tables: vec![QueryTable { name: "stuck".to_owned(), version: None, provider, columns }],
         limit: Some(10),
         sorted_by_text: None,
         timeout: Duration::from_millis(200),

@@ -9,3 +9,4 @@ mod refusals;
 mod results;
 mod streams;
 mod support;
+mod versions;

@@ -1,5 +1,6 @@
 //! An engine, and tables to ask.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,7 +43,7 @@ pub(crate) fn table(name: &str, columns: Vec<(&str, ArrayRef)>) -> QueryTable {
             .unwrap();
     let provider = Arc::new(MemTable::try_new(batch.schema(), vec![vec![batch]]).unwrap());
     let columns = shown(&provider.schema());
-    QueryTable { name: name.to_owned(), provider, columns }
+    QueryTable { name: name.to_owned(), version: None, provider, columns }
 }
 
 /// All columns but those that no query shows.
@@ -122,9 +123,11 @@ impl Shop {
     /// A query over the tables that it names.
     pub(crate) fn query(&self, sql: &str, parameters: &str) -> Result<Query, QueryError> {
         let select = parse_select(sql)?;
-        let known: Vec<String> = self.tables.iter().map(|table| table.name.clone()).collect();
+        let known: BTreeSet<String> = self.tables.iter().map(|table| table.name.clone()).collect();
+        let known = Vec::from_iter(known);
         let named = find_tables(&select, &known)?;
-        let tables = self.tables.iter().filter(|table| named.contains(&&table.name)).cloned().collect();
+        let is_named = |table: &&QueryTable| named.contains(&(&table.name, table.version));
+        let tables = self.tables.iter().filter(is_named).cloned().collect();
         let parameters = Parameters::read(&RawValue::from_string(parameters.to_owned()).unwrap())?;
         let as_of = "2026-06-14T00:24:16Z".parse().unwrap();
         Ok(Query {

@@ -4,3 +4,4 @@
 mod conditions;
 mod names;
 mod refusals;
+mod versions;

@@ -19,4 +19,5 @@ mod readers;
 mod replace;
 mod schedule;
 mod schema;
+mod spark;
 mod support;

@@ -12,8 +12,9 @@ use parquet::arrow::ArrowWriter;
 use rstest::rstest;
 use serde_json::json;
 
+use crate::differential::at_once;
 use crate::model::{Given, Row};
-use crate::support::{Local, PATH, TOPIC, number, slice, spec, upsert};
+use crate::support::{Local, PATH, TOPIC, number, rows, slice, spec, upsert};
 
 const KEYS: u64 = 20;
 
@@ -69,8 +70,45 @@ table = deltalake.DeltaTable(sys.argv[1])
 table.restore(2)
 ";
 
-/// Whoever changed the table, the next upserts find the rows of their keys: a warm process, whose index was built before, and one
-/// that starts then.
+/// What a table holds after another engine has changed it and [`upserts_go_on`] has written to it.
+#[derive(Clone, Copy)]
+pub(crate) struct Held {
+    pub(crate) keys: i64,
+    /// Rows with the value `theirs`.
+    pub(crate) theirs: i64,
+}
+
+/// Whoever changed a table, the next upserts find the rows of their keys: a warm process, whose index was built before, and one
+/// that starts then. `change` is given the table's directory. Versions 1 to 3 are ours and have the keys `o-00` to `o-24`; after
+/// the change, `o-00` to `o-19` are written again.
+pub(crate) async fn upserts_go_on(local: &Local, change: impl AsyncFnOnce(&str), held: Held) {
+    let warm = local.tables().open_or_create(PATH, &spec(upsert())).await.unwrap();
+    write(&warm, 0, 0..KEYS, "first").await;
+    write(&warm, 20, 0..10, "second").await;
+    write(&warm, 30, 5..25, "third").await;
+    warm.build_index().await.unwrap();
+    change(&local.path(PATH)).await;
+    write(&warm, 50, 0..8, "warm").await;
+    let cold = local.tables().open(PATH).await.unwrap().unwrap();
+    write(&cold, 58, 6..15, "cold").await;
+    // What the others wrote is in the index from here on.
+    warm.build_index().await.unwrap();
+    write(&warm, 67, 12..20, "again").await;
+    for maintained in [false, true] {
+        if maintained {
+            warm.maintain(&at_once()).await.unwrap();
+        }
+        for table in [&warm, &cold] {
+            assert_eq!(rows(table).await.len(), usize::try_from(held.keys).unwrap());
+            assert_eq!(number(table, "SELECT count(DISTINCT order_id) FROM t").await, held.keys, "no key is in twice");
+            assert_eq!(number(table, "SELECT count(*) FROM t WHERE value = 'warm'").await, 6);
+            assert_eq!(number(table, "SELECT count(*) FROM t WHERE value = 'cold'").await, 6);
+            assert_eq!(number(table, "SELECT count(*) FROM t WHERE value = 'again'").await, 8);
+            assert_eq!(number(table, "SELECT count(*) FROM t WHERE value = 'theirs'").await, held.theirs);
+        }
+    }
+}
+
 #[rstest]
 #[case::update(UPDATE, 25)]
 #[case::optimize(OPTIMIZE, 25)]
@@ -79,24 +117,10 @@ table.restore(2)
 #[case::restore(RESTORE, 20)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_table_that_delta_rs_has_changed_is_upserted_on(#[case] script: &str, #[case] keys: i64) {
-    let local = Local::new();
-    let warm = local.tables().open_or_create(PATH, &spec(upsert())).await.unwrap();
-    write(&warm, 0, 0..KEYS, "first").await;
-    write(&warm, 20, 0..10, "second").await;
-    write(&warm, 30, 5..25, "third").await;
-    warm.build_index().await.unwrap();
-    freshet_testkit::python_script(script, &[&local.path(PATH)]).await.unwrap();
-    write(&warm, 50, 0..8, "warm").await;
-    let cold = local.tables().open(PATH).await.unwrap().unwrap();
-    write(&cold, 58, 6..15, "cold").await;
-    write(&warm, 67, 12..20, "again").await;
-    for table in [&warm, &cold] {
-        assert_eq!(number(table, "SELECT count(*) FROM t").await, keys);
-        assert_eq!(number(table, "SELECT count(*) - count(DISTINCT order_id) FROM t").await, 0, "no key is in twice");
-        assert_eq!(number(table, "SELECT count(*) FROM t WHERE value = 'warm'").await, 6);
-        assert_eq!(number(table, "SELECT count(*) FROM t WHERE value = 'cold'").await, 6);
-        assert_eq!(number(table, "SELECT count(*) FROM t WHERE value = 'again'").await, 8);
-    }
+    let change = async |path: &str| {
+        freshet_testkit::python_script(script, &[path]).await.unwrap();
+    };
+    upserts_go_on(&Local::new(), change, Held { keys, theirs: 0 }).await;
 }
 
 /// The log of a table whose column has another name in its files than in its schema.

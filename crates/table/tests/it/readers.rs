@@ -1,6 +1,8 @@
 //! Other engines read our tables.
 
-use freshet_table::{Maintenance, TableKind};
+use std::sync::Arc;
+
+use freshet_table::{Maintenance, Table, TableKind};
 use rstest::rstest;
 
 use crate::differential::at_once;
@@ -37,16 +39,12 @@ fn sums(held: &[Row]) -> String {
     )
 }
 
-#[rstest]
-#[case::replace(upsert(), false)]
-#[case::patch(patch(), true)]
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn other_engines_read_the_same_at_every_version(#[case] kind: TableKind, #[case] patches: bool) {
-    let local = Local::new();
+/// A table after random deliveries with maintenance between them, and what each of its versions that are not empty holds: its
+/// number and its sums, the newest last.
+pub(crate) async fn written(local: &Local, kind: &TableKind, patches: bool) -> (Arc<Table>, Vec<(u64, String)>) {
     let table = local.tables().open_or_create(PATH, &spec(kind.clone())).await.unwrap();
-    let mut schedule = Schedule::new(freshet_testkit::seed(), &kind);
+    let mut schedule = Schedule::new(freshet_testkit::seed(), kind);
     let mut model = Model::default();
-    // By version: what it holds.
     let mut versions: Vec<(u64, String)> = Vec::new();
     for step in 0..8 {
         let Delivery { slices, rows } = schedule.next();
@@ -63,6 +61,16 @@ async fn other_engines_read_the_same_at_every_version(#[case] kind: TableKind, #
             versions.push((table.version().await.unwrap(), sums(&held)));
         }
     }
+    (table, versions)
+}
+
+#[rstest]
+#[case::replace(upsert(), false)]
+#[case::patch(patch(), true)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn other_engines_read_the_same_at_every_version(#[case] kind: TableKind, #[case] patches: bool) {
+    let local = Local::new();
+    let (table, mut versions) = written(&local, &kind, patches).await;
     let (newest, of_newest) = versions.pop().expect("something was written");
     let path = local.path(PATH);
     let newest = newest.to_string();

@@ -9,3 +9,4 @@ mod pressure;
 mod refused;
 mod saved;
 mod scene;
+mod versions;
