@@ -275,7 +275,7 @@ impl<'a> Begun<'a> {
         let mut generation = 0;
         let begun = stored.change(store, index, |state| generation = state.begin(shape, now), still_is).await?;
         let refresh = stored.state.last_refresh;
-        Ok(begun.then_some(Self { store, index, refresh, generation, stored }))
+        Ok(begun.then_some(Self { store, index, stored, refresh, generation }))
     }
 
     /// The generation that it writes to, as it was when the refresh began but for how far this one came.

@@ -1,5 +1,5 @@
 //! Older versions of tables: `orders VERSION AS OF 12`, `orders TIMESTAMP AS OF '2026-11-26T10:00:00Z'`, each also with FOR
-//! before it, and SYSTEM_TIME for TIMESTAMP as the standard has it.
+//! before it, and `SYSTEM_TIME` for TIMESTAMP as the standard has it.
 //!
 //! The dialect doesn't know these words, and what plans its syntax tree would pass over them. So they are taken out of the tokens before
 //! these are parsed, and in the tree a table at an older version is one of another name.

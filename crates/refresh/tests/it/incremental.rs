@@ -137,7 +137,9 @@ async fn files_that_were_there_before_are_not_read() {
     people.write(&[Person::of(3, 2, "Bergen", 1), gone]).await;
     people.write(&[Person::of(15, 2, "Oslo", 9), Person::of(30, 1, "Oslo", 1)]).await;
     let away: Vec<_> = old.iter().map(|path| (path.clone(), path.with_extension("away"))).collect();
-    away.iter().for_each(|(path, away)| std::fs::rename(path, away).unwrap());
+    for (path, away) in &away {
+        std::fs::rename(path, away).unwrap();
+    }
     let counts = people.refresh(hour(1)).await;
     let expected = [
         ("rows", 2),
@@ -149,14 +151,18 @@ async fn files_that_were_there_before_are_not_read() {
         ("commits_read", 2),
         ("files_read", 2),
     ];
-    expected.iter().for_each(|(name, count)| assert_eq!(counts[*name], *count, "{name} of {counts:?}"));
+    for (name, count) in expected {
+        assert_eq!(counts[name], count, "{name} of {counts:?}");
+    }
     // Nothing has changed since, and the whole query can't be read.
     let counts = people.refresh(hour(2)).await;
     assert_eq!((counts["changed_keys"], counts["files_read"], counts["profiles"]), (0, 0, 19));
     people.index(&format!("{QUERY} ")).await;
     let run = people.scene.process().run(&people.scene, RunKind::Indexes, hour(3)).await.unwrap();
     assert_eq!(run.state, RunState::Failed);
-    away.iter().for_each(|(path, away)| std::fs::rename(away, path).unwrap());
+    for (path, away) in &away {
+        std::fs::rename(away, path).unwrap();
+    }
     let counts = people.refresh(hour(4)).await;
     people.check(&index, QUERY, &counts, "at the end").await;
 }

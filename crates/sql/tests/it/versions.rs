@@ -3,29 +3,29 @@
 use freshet_sql::{SqlError, TableVersion, parse_select};
 use rstest::rstest;
 
-fn number(number: u64) -> Option<TableVersion> {
-    Some(TableVersion::Number(number))
+fn number(number: u64) -> TableVersion {
+    TableVersion::Number(number)
 }
 
-fn time(time: &str) -> Option<TableVersion> {
-    Some(TableVersion::Time(time.parse().unwrap()))
+fn time(time: &str) -> TableVersion {
+    TableVersion::Time(time.parse().unwrap())
 }
 
 const TEN: &str = "2026-11-26T10:00:00Z";
 
 #[rstest]
-#[case::number("SELECT * FROM orders VERSION AS OF 12", number(12))]
-#[case::lower_case("select * from Orders version as of 12 as o", number(12))]
-#[case::broken_off("SELECT *\nFROM orders -- then\n  VERSION /* as it was */ AS OF 0 WHERE a = 1", number(0))]
-#[case::with_for("SELECT * FROM orders FOR VERSION AS OF 12", number(12))]
-#[case::a_keyword_s_name("SELECT * FROM \"orders\" VERSION AS OF 12", number(12))]
-#[case::time("SELECT * FROM orders TIMESTAMP AS OF '2026-11-26T10:00:00Z'", time(TEN))]
-#[case::another_zone("SELECT * FROM orders TIMESTAMP AS OF '2026-11-26T11:00:00+01:00'", time(TEN))]
-#[case::without_a_zone("SELECT * FROM orders FOR TIMESTAMP AS OF ' 2026-11-26 10:00:00 '", time(TEN))]
-#[case::midnight("SELECT * FROM orders TIMESTAMP AS OF '2026-11-26'", time("2026-11-26T00:00:00Z"))]
-#[case::of_the_standard("SELECT * FROM orders FOR SYSTEM_TIME AS OF '2026-11-26T10:00:00Z' o", time(TEN))]
-#[case::within_brackets("SELECT (SELECT max(a) FROM orders VERSION AS OF 12)", number(12))]
-#[case::in_a_common_table("WITH x AS (SELECT * FROM orders VERSION AS OF 12) SELECT * FROM x", number(12))]
+#[case::number("SELECT * FROM orders VERSION AS OF 12", Some(number(12)))]
+#[case::lower_case("select * from Orders version as of 12 as o", Some(number(12)))]
+#[case::broken_off("SELECT *\nFROM orders -- then\n  VERSION /* as it was */ AS OF 0 WHERE a = 1", Some(number(0)))]
+#[case::with_for("SELECT * FROM orders FOR VERSION AS OF 12", Some(number(12)))]
+#[case::a_keyword_s_name("SELECT * FROM \"orders\" VERSION AS OF 12", Some(number(12)))]
+#[case::time("SELECT * FROM orders TIMESTAMP AS OF '2026-11-26T10:00:00Z'", Some(time(TEN)))]
+#[case::another_zone("SELECT * FROM orders TIMESTAMP AS OF '2026-11-26T11:00:00+01:00'", Some(time(TEN)))]
+#[case::without_a_zone("SELECT * FROM orders FOR TIMESTAMP AS OF ' 2026-11-26 10:00:00 '", Some(time(TEN)))]
+#[case::midnight("SELECT * FROM orders TIMESTAMP AS OF '2026-11-26'", Some(time("2026-11-26T00:00:00Z")))]
+#[case::of_the_standard("SELECT * FROM orders FOR SYSTEM_TIME AS OF '2026-11-26T10:00:00Z' o", Some(time(TEN)))]
+#[case::within_brackets("SELECT (SELECT max(a) FROM orders VERSION AS OF 12)", Some(number(12)))]
+#[case::in_a_common_table("WITH x AS (SELECT * FROM orders VERSION AS OF 12) SELECT * FROM x", Some(number(12)))]
 #[case::the_newest("SELECT * FROM orders", None)]
 #[case::a_column("SELECT version AS of FROM orders", None)]
 #[case::a_condition("SELECT NOT version AS of, timestamp AS of FROM orders", None)]
@@ -44,7 +44,7 @@ fn a_table_is_told_once_for_each_version() {
                JOIN orders VERSION AS OF 1 c USING (id)";
     let select = parse_select(sql).unwrap();
     let versions: Vec<_> = select.reads().iter().map(|read| read.version).collect();
-    assert_eq!(versions, [None, number(1), number(2)]);
+    assert_eq!(versions, [None, Some(number(1)), Some(number(2))]);
     assert_eq!(select.tables(), ["orders"]);
 }
 

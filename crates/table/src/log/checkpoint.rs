@@ -103,7 +103,7 @@ async fn read_files(files: &dyn ObjectStore, table: &str, names: Vec<Path>) -> R
             let context = || format!("reading {name} of table {table}");
             let bytes = async { files.get(&name).await?.bytes().await }.await;
             let bytes = bytes.map_err(|error| TableError::of_named_file(context(), error))?;
-            Ok::<_, TableError>((context(), name.as_ref().ends_with(".json"), bytes))
+            Ok::<_, TableError>((context(), name.extension() == Some("json"), bytes))
         })
         .buffered(READS_AT_A_TIME);
     let mut all = Commit::default();
