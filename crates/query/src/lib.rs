@@ -35,7 +35,6 @@ mod held;
 mod interrupt;
 mod json;
 mod names;
-mod origins;
 mod parameters;
 mod plain;
 mod rows;
@@ -52,7 +51,6 @@ pub use freshet_sql::{
     MAX_SQL_BYTES, Position, Select, SqlError, TableVersion, find_table as find_table_name, parse_select,
 };
 pub use json::{JsonObjects, JsonRows};
-pub use origins::Origins;
 pub use parameters::{ParameterValue, Parameters};
 pub use rows::{ResultColumn, Rows, Statistics, Summary};
 pub use tables::{QueryTable, TableColumn, find_tables};

@@ -21,15 +21,12 @@
 //!
 //! The log is read by `log`, files are kept in order by `maintain`; docs/table-engine.md explains the protocol step by step.
 //!
-//! Who keeps something that follows from a table's rows is told which keys have changed since a version, and their rows (`changes`).
-//!
 //! The tables of databases that a SELECT makes hold no records: [`Tables::replace`] puts their whole content anew in one commit
 //! (`replace`).
 //!
 //! A commit that fails in a way that leaves open whether it took place is never simply repeated: the log is read back first.
 
 mod batch;
-mod changes;
 mod commit;
 mod data_file;
 mod deletion;
@@ -60,7 +57,6 @@ mod tables;
 mod upsert;
 mod wanted;
 
-pub use changes::{ChangeLimits, Changes, Since, Untold, VersionedTable};
 pub use error::TableError;
 pub use foreign::{ForeignTable, ForeignTables};
 pub use incoming::Slice;

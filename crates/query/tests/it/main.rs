@@ -4,7 +4,6 @@
 mod formats;
 mod limits;
 mod names;
-mod origins;
 mod parameters;
 mod refusals;
 mod results;

@@ -3,9 +3,7 @@
 
 mod databases;
 mod faults;
-mod incremental;
 mod indexes;
 mod kills;
 mod memory;
-mod people;
 mod scene;

@@ -8,7 +8,6 @@
     reason = "tests"
 )]
 
-mod changes;
 mod differential;
 mod faults;
 mod keys;
