@@ -23,11 +23,13 @@ struct Said {
     null_count: HashMap<String, Value>,
 }
 
-/// What is known of a file's live rows. All is a bound, marked as exact, whether or not a row has it: for leaving files
+/// What is known of a file's rows, dead ones too. All is a bound, marked as exact, whether or not a row has it: for leaving files
 /// out. [`honest`] makes it true for a query that takes it as an answer.
 pub(crate) fn bounds(file: &DataFile, schema: &Schema) -> Statistics {
     let said: Said = file.add().stats.as_deref().and_then(|said| serde_json::from_str(said).ok()).unwrap_or_default();
-    let rows = said.num_records.and_then(|rows| usize::try_from(rows.saturating_sub(file.dead_count())).ok());
+    // All rows, since the nulls are counted among all: with those of tombstones they may be as many as the live rows are, and the file
+    // would be left out as one that has nothing but nulls.
+    let rows = said.num_records.and_then(|rows| usize::try_from(rows).ok());
     let of_column = |field: &Arc<arrow::datatypes::Field>| {
         let bound = |values: &HashMap<String, Value>, is_greatest| {
             let value = values.get(field.name()).and_then(|value| parsed(value, field.data_type(), is_greatest));
@@ -49,8 +51,10 @@ pub(crate) fn bounds(file: &DataFile, schema: &Schema) -> Statistics {
     }
 }
 
-/// The same, with what isn't sure marked so: where rows are dead, a bound may be a dead row's; texts and times are cut off.
+/// The same of its live rows, with what isn't sure marked so: where rows are dead, a bound may be a dead row's; texts and times are cut off.
 pub(crate) fn honest(mut bounds: Statistics, file: &DataFile, schema: &Schema) -> Statistics {
+    let dead = usize::try_from(file.dead_count()).unwrap_or(usize::MAX);
+    bounds.num_rows = bounds.num_rows.map(|rows| rows.saturating_sub(dead));
     for (column, field) in bounds.column_statistics.iter_mut().zip(schema.fields()) {
         let is_whole =
             matches!(field.data_type(), DataType::Int64 | DataType::Int32 | DataType::Date32 | DataType::Boolean);

@@ -120,3 +120,24 @@ async fn many_small_commits_leave_few_files_and_a_checkpoint_that_a_new_process_
     let outcome = opened.write(TOPIC, vec![slice(4, 0..1, &[row(0)])]).await.unwrap();
     assert!(!outcome.committed, "{outcome:?}");
 }
+
+/// Of a file's nulls those of its tombstones are counted too: they must not make it one that has nothing but nulls.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_filter_finds_a_row_that_lies_beside_as_many_tombstones() {
+    let local = Local::new();
+    let table = local.tables().open_or_create(PATH, &spec(upsert())).await.unwrap();
+    let row = |offset: u64, deletes: bool| Row {
+        key: (format!("o-{offset}"), Some(0)),
+        order: Some(1),
+        value: "x".to_owned(),
+        received_at: 1,
+        partition: 0,
+        offset,
+        note: Given::Null,
+        deletes,
+    };
+    table.write(TOPIC, vec![slice(0, 0..2, &[row(0, false), row(1, true)])]).await.unwrap();
+    assert_eq!(number(&table, "SELECT count(*) FROM t WHERE value = 'x'").await, 1);
+    assert_eq!(number(&table, "SELECT count(*) FROM t WHERE value IS NOT NULL").await, 1);
+    assert_eq!(number(&table, "SELECT count(*) FROM t").await, 1);
+}

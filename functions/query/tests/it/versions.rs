@@ -82,20 +82,3 @@ async fn a_version_that_is_not_there_is_400(#[case] table: &str, #[case] detail:
     let sql = format!("SELECT * FROM {table}");
     Call::new(&scene).sql(&sql).send(&scene).await.assert_problem(400, detail);
 }
-
-#[tokio::test]
-async fn a_version_whose_files_were_cleaned_up_is_400() {
-    let scene = changed().await;
-    let folder = scene.path("files/tables/acme/orders");
-    for entry in std::fs::read_dir(&folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_file() {
-            std::fs::remove_file(path).unwrap();
-        }
-    }
-    let detail = "an older version of a table that the query asks for is no longer kept: its files were cleaned up";
-    let reply = Call::new(&scene).sql("SELECT email FROM orders VERSION AS OF 1").send(&scene).await;
-    reply.assert_problem(400, detail);
-    let reply = Call::new(&scene).sql("SELECT email FROM orders").send(&scene).await;
-    assert_eq!(reply.status, 503, "of the newest version they are missing");
-}
