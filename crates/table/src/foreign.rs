@@ -4,7 +4,7 @@
 //! by the engine underneath, which knows more of them and refuses the others by name.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use datafusion::catalog::TableProvider;
 use deltalake_core::DeltaTable;
@@ -20,10 +20,7 @@ use crate::TableError;
 use crate::listing::SortedListing;
 use crate::log::AsOf;
 use crate::provider::{Provider, Reading};
-use crate::snapshot::Snapshot;
-
-/// A table as old as this is read anew: the log entries that would lead on from it could have been cleaned up.
-const AGE_UNTIL_REOPENED: Duration = Duration::from_mins(10);
+use crate::snapshot::{AGE_UNTIL_REOPENED, Snapshot};
 
 /// The files of one store, with Delta tables in them that others write.
 pub struct ForeignTables {

@@ -20,7 +20,7 @@ use crate::{TableError, TableKind};
 
 /// A snapshot that was not compared with the log for so long is read anew: the entries that would lead on from it could have been
 /// cleaned up, and the next one's 404 would then be taken for "there is none".
-const AGE_UNTIL_REOPENED: Duration = Duration::from_mins(10);
+pub(crate) const AGE_UNTIL_REOPENED: Duration = Duration::from_mins(10);
 
 /// A table as of one version. Cheap to clone.
 #[derive(Debug, Clone)]

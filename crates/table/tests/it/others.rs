@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use datafusion::prelude::SessionContext;
-use freshet_table::{ForeignTables, Table, TableError};
+use freshet_table::{ForeignTable, ForeignTables, Table, TableError};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::arrow::ArrowWriter;
@@ -123,14 +123,29 @@ async fn a_table_that_delta_rs_has_changed_is_upserted_on(#[case] script: &str, 
     upserts_go_on(&Local::new(), change, Held { keys, theirs: 0 }).await;
 }
 
+/// The sum of the amounts of some rows, as a query of ours reads them.
+async fn amounts(table: &ForeignTable, filter: &str) -> i64 {
+    let (provider, _) = table.provider().await.unwrap().unwrap();
+    let context = SessionContext::new();
+    context.register_table("t", provider).unwrap();
+    let sum = context.sql(&format!("SELECT sum(amount) FROM t WHERE {filter}")).await.unwrap().collect().await;
+    sum.unwrap()[0].column(0).as_primitive::<Int64Type>().value(0)
+}
+
+/// A file of some rows.
+fn in_parquet(rows: &RecordBatch) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut writer = ArrowWriter::try_new(&mut bytes, rows.schema(), None).unwrap();
+    writer.write(rows).unwrap();
+    writer.close().unwrap();
+    bytes
+}
+
 /// The log of a table whose column has another name in its files than in its schema.
 async fn make_mapped(files: &Arc<dyn ObjectStore>, path: &str) {
     let column: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 39]));
     let rows = RecordBatch::try_from_iter([("col-7f", column)]).unwrap();
-    let mut bytes = Vec::new();
-    let mut writer = ArrowWriter::try_new(&mut bytes, rows.schema(), None).unwrap();
-    writer.write(&rows).unwrap();
-    writer.close().unwrap();
+    let bytes = in_parquet(&rows);
     let size = bytes.len();
     files.put(&Path::from(format!("{path}/part-0.parquet")), bytes.into()).await.unwrap();
     let schema = json!({ "type": "struct", "fields": [{
@@ -158,11 +173,7 @@ async fn columns_with_other_names_in_files_are_read_under_their_own() {
     let local = Local::new();
     make_mapped(&local.files(), "external/mapped").await;
     let table = ForeignTables::new(local.files()).open(Path::from("external/mapped")).await.unwrap().unwrap();
-    let (provider, _) = table.provider().await.unwrap().unwrap();
-    let context = SessionContext::new();
-    context.register_table("t", provider).unwrap();
-    let sum = context.sql("SELECT sum(amount) FROM t").await.unwrap().collect().await.unwrap();
-    assert_eq!(sum[0].column(0).as_primitive::<Int64Type>().value(0), 42);
+    assert_eq!(amounts(&table, "true").await, 42);
 }
 
 /// A table of 120 rows that delta-rs has partitioned by values of every awkward kind, with a checkpoint in between.
@@ -188,13 +199,7 @@ async fn a_partitioned_table_of_others_is_read_and_of_its_files_only_those_that_
     let path = local.path("external/partitioned");
     freshet_testkit::python_script(PARTITIONED, &[&path]).await.unwrap();
     let table = ForeignTables::new(local.files()).open(Path::from("external/partitioned")).await.unwrap().unwrap();
-    let sum = async |filter: &str| {
-        let (provider, _) = table.provider().await.unwrap().unwrap();
-        let context = SessionContext::new();
-        context.register_table("t", provider).unwrap();
-        let sum = context.sql(&format!("SELECT sum(amount) FROM t WHERE {filter}")).await.unwrap().collect().await;
-        sum.unwrap()[0].column(0).as_primitive::<Int64Type>().value(0)
-    };
+    let sum = async |filter: &str| amounts(&table, filter).await;
     let expected = |is: fn(i64) -> bool| (0..120).filter(|number| is(*number)).sum::<i64>();
     assert_eq!(sum("true").await, expected(|_| true));
     assert_eq!(sum("city = 'S\u{e3}o Paulo'").await, expected(|number| number % 4 == 0));
@@ -205,15 +210,11 @@ async fn a_partitioned_table_of_others_is_read_and_of_its_files_only_those_that_
     assert_eq!(sum("day = DATE '2026-06-14' AND city = 'a/b %20=c'").await, of_first_day);
 }
 
-/// A file of a log in Parquet, made of the actions that a schema's columns are.
-fn in_parquet(schema: &Arc<Schema>, actions: &[serde_json::Value]) -> Vec<u8> {
+/// The actions of a log, as rows of a schema's columns.
+fn as_rows(schema: &Arc<Schema>, actions: &[serde_json::Value]) -> RecordBatch {
     let mut decoder = arrow_json::ReaderBuilder::new(schema.clone()).build_decoder().unwrap();
     decoder.serialize(actions).unwrap();
-    let mut bytes = Vec::new();
-    let mut writer = ArrowWriter::try_new(&mut bytes, schema.clone(), None).unwrap();
-    writer.write(&decoder.flush().unwrap().unwrap()).unwrap();
-    writer.close().unwrap();
-    bytes
+    decoder.flush().unwrap().unwrap()
 }
 
 fn texts(name: &str) -> Field {
@@ -230,10 +231,7 @@ async fn a_checkpoint_with_sidecars_is_read() {
     let files = local.files();
     let column: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 39]));
     let rows = RecordBatch::try_from_iter([("amount", column)]).unwrap();
-    let mut data = Vec::new();
-    let mut writer = ArrowWriter::try_new(&mut data, rows.schema(), None).unwrap();
-    writer.write(&rows).unwrap();
-    writer.close().unwrap();
+    let data = in_parquet(&rows);
     let add = Field::new(
         "add",
         DataType::Struct(
@@ -253,7 +251,7 @@ async fn a_checkpoint_with_sidecars_is_read() {
         "path": "part%200.parquet", "partitionValues": {}, "size": data.len(), "modificationTime": 0, "dataChange": false,
         "stats": json!({ "numRecords": 3 }).to_string(),
     }});
-    let sidecar = in_parquet(&Arc::new(Schema::new(vec![add])), &[action]);
+    let sidecar = in_parquet(&as_rows(&Arc::new(Schema::new(vec![add])), &[action]));
     let schema = json!({ "type": "struct", "fields": [
         { "name": "amount", "type": "long", "nullable": true, "metadata": {} },
     ]});
@@ -280,11 +278,7 @@ async fn a_checkpoint_with_sidecars_is_read() {
         files.put(&Path::parse(path).unwrap(), bytes.into()).await.unwrap();
     }
     let table = ForeignTables::new(files).open(Path::from("external/v2")).await.unwrap().unwrap();
-    let (provider, version) = table.provider().await.unwrap().unwrap();
-    let context = SessionContext::new();
-    context.register_table("t", provider).unwrap();
-    let sum = context.sql("SELECT sum(amount) FROM t").await.unwrap().collect().await.unwrap();
-    assert_eq!((sum[0].column(0).as_primitive::<Int64Type>().value(0), version), (42, 7));
+    assert_eq!((amounts(&table, "true").await, table.version().await.unwrap()), (42, Some(7)));
 }
 
 /// Gives the newest version a feature.
