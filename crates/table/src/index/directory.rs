@@ -17,7 +17,7 @@ use crate::key::KeyHasher;
 const MANIFEST: &str = "manifest.json";
 const LOCK: &str = "lock";
 /// The version of all formats here. What has another is thrown away.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// The directory of one table's index, which this process alone uses.
 #[derive(Debug)]

@@ -32,7 +32,7 @@ pub(super) fn to_merge(runs: &[Arc<Run>]) -> usize {
 /// Writes what is in memory to a run.
 pub(super) fn write(memory: &Memory, path: PathBuf, rows_of: &RowsOf) -> Result<Run, RunError> {
     let base = memory.sorted().next().map_or(Order::LEAST, |entry| entry.order);
-    let mut writer = RunWriter::create(path, base)?;
+    let mut writer = RunWriter::create(path, base, memory.len() as u64)?;
     for entry in memory.sorted().filter(|entry| !rows_of.is_obsolete(entry)) {
         writer.push(&entry)?;
     }
@@ -52,7 +52,7 @@ pub(super) fn merge(runs: &[Arc<Run>], path: PathBuf, rows_of: &RowsOf) -> Resul
         cursors.push(cursor);
     }
     let base = heads.peek().and_then(|Reverse((_, number))| Some(cursors.get(*number)?.head()?.0.order));
-    let mut writer = RunWriter::create(path, base.unwrap_or(Order::LEAST))?;
+    let mut writer = RunWriter::create(path, base.unwrap_or(Order::LEAST), runs.iter().map(|run| run.entries()).sum())?;
     while let Some(Reverse((_, number))) = heads.pop() {
         let Some(cursor) = cursors.get_mut(number) else { continue };
         let Some((entry, next)) = cursor.head() else { continue };

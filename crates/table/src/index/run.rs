@@ -1,13 +1,17 @@
 //! The part of the index that is on disk: entries sorted by hash, in a file that is written once.
 //!
 //! A run is blocks of about 2 KiB, each ended by its checksum, then the table of blocks (for each its first hash and where it
-//! starts), then the footer. The table is held in memory (16 bytes a block: 40 MB for 100 million keys); a look-up reads the
-//! one block that can hold its hash, from the system's page cache or the disk. Numbers are little endian.
+//! starts), then a bloom filter of its hashes (as Parquet has them), then the footer. The table is held in memory (16 bytes a block: 40 MB
+//! for 100 million keys), and so is the filter, which the largest runs do without (some 10 bits an entry); a look-up of a hash that the
+//! filter doesn't rule out reads the one block that can hold it, from the system's page cache or the disk. So what is in one of
+//! several runs, or in none, costs about one read. Numbers are little endian.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+use parquet::bloom_filter::Sbbf;
 
 use super::entry::Entry;
 use crate::order::Order;
@@ -17,9 +21,14 @@ const BLOCK_BYTES: usize = 2_048;
 /// The largest block that is read: one entry makes a block exceed its size, and a key is part of a record of a megabyte.
 const MAX_BLOCK_BYTES: u64 = 16 << 20;
 /// What a footer starts with: the format and its version.
-const MAGIC: [u8; 8] = *b"frshrun1";
-/// Magic, entries, blocks, the table's start, the base order (4 numbers), checksum of the table and of what comes before it here.
-const FOOTER_BYTES: usize = 8 * 8 + 4;
+const MAGIC: [u8; 8] = *b"frshrun2";
+/// Magic, entries, blocks, the table's start, the filter's bytes, the base order (4 numbers), checksum of the table, of the filter and of
+/// what comes before it here.
+const FOOTER_BYTES: usize = 9 * 8 + 4;
+/// Entries above which a run has no filter: it would take up more than 32 MB.
+const MAX_ENTRIES_IN_FILTER: u64 = 25_000_000;
+/// How often the filter says "maybe" of a hash that is not there.
+const FALSE_POSITIVES: f64 = 0.01;
 const CHECKSUM_BYTES: usize = 4;
 /// Only the user that runs Freshet reads the keys.
 const MODE: u32 = 0o600;
@@ -34,6 +43,7 @@ pub(crate) struct Run {
     /// For each block its first hash and where it starts; at the end, where the last one ends.
     blocks: Vec<(u64, u64)>,
     end: u64,
+    filter: Option<Sbbf>,
 }
 
 /// A run that can't be read: the index is thrown away and made anew.
@@ -54,15 +64,19 @@ pub(crate) struct RunWriter {
     written: u64,
     entries: u64,
     blocks: Vec<(u64, u64)>,
+    filter: Option<Sbbf>,
 }
 
 impl RunWriter {
-    /// Starts a run. The numbers of its orders are written by their distance from `base`'s: the nearer, the shorter.
-    pub(crate) fn create(path: PathBuf, base: Order) -> Result<Self, RunError> {
+    /// Starts a run of at most so many entries. The numbers of its orders are written by their distance from `base`'s: the nearer, the
+    /// shorter.
+    pub(crate) fn create(path: PathBuf, base: Order, most_entries: u64) -> Result<Self, RunError> {
         let file = File::options().write(true).create_new(true).mode(MODE).open(&path);
         let file = file.map_err(|error| RunError::Io(path.clone(), error))?;
         let out = BufWriter::with_capacity(1 << 20, file);
-        Ok(Self { path, out, base, block: Vec::new(), written: 0, entries: 0, blocks: Vec::new() })
+        let has_filter = (1..=MAX_ENTRIES_IN_FILTER).contains(&most_entries);
+        let filter = has_filter.then(|| Sbbf::new_with_ndv_fpp(most_entries, FALSE_POSITIVES).ok()).flatten();
+        Ok(Self { path, out, base, block: Vec::new(), written: 0, entries: 0, blocks: Vec::new(), filter })
     }
 
     /// Adds an entry, whose hash is not less than the last one's.
@@ -71,6 +85,9 @@ impl RunWriter {
             self.blocks.push((entry.hash, self.written));
         }
         entry.write(&self.base, &mut self.block);
+        if let Some(filter) = &mut self.filter {
+            filter.insert(&entry.hash.cast_signed());
+        }
         self.entries += 1;
         if self.block.len() >= BLOCK_BYTES { self.close_block() } else { Ok(()) }
     }
@@ -86,9 +103,14 @@ impl RunWriter {
             table.extend_from_slice(&hash.to_le_bytes());
             table.extend_from_slice(&start.to_le_bytes());
         }
+        let mut filter = Vec::new();
+        if let Some(written) = self.filter.take() {
+            let written = written.write_bitset(&mut filter);
+            written.map_err(|error| RunError::Io(self.path.clone(), std::io::Error::other(error)))?;
+        }
         let mut footer = Vec::with_capacity(FOOTER_BYTES);
         footer.extend_from_slice(&MAGIC);
-        for number in [self.entries, self.blocks.len() as u64, end] {
+        for number in [self.entries, self.blocks.len() as u64, end, filter.len() as u64] {
             footer.extend_from_slice(&number.to_le_bytes());
         }
         let Order { order_by, received_at, partition, offset } = self.base;
@@ -97,9 +119,11 @@ impl RunWriter {
         }
         let mut checksum = crc32fast::Hasher::new();
         checksum.update(&table);
+        checksum.update(&filter);
         checksum.update(&footer);
         footer.extend_from_slice(&checksum.finalize().to_le_bytes());
         self.write(&table)?;
+        self.write(&filter)?;
         self.write(&footer)?;
         let path = self.path.clone();
         let file = self.out.into_inner().map_err(|error| RunError::Io(path.clone(), error.into_error()))?;
@@ -135,17 +159,23 @@ impl Run {
         let (said, checksum) = footer.split_last_chunk::<CHECKSUM_BYTES>().ok_or_else(damaged)?;
         let numbers = said.strip_prefix(&MAGIC).ok_or_else(damaged)?;
         let numbers: Vec<u64> = numbers.as_chunks::<8>().0.iter().map(|number| u64::from_le_bytes(*number)).collect();
-        let [entries, blocks, end, order_by, received_at, partition, offset] = numbers.as_slice() else {
+        let [entries, blocks, end, filter_bytes, order_by, received_at, partition, offset] = numbers.as_slice() else {
             return Err(damaged());
         };
         let table_bytes = blocks.checked_mul(16).ok_or_else(damaged)?;
-        if end.checked_add(table_bytes) != Some(footer_start) {
+        let filter_start = end.checked_add(table_bytes).ok_or_else(damaged)?;
+        if filter_start.checked_add(*filter_bytes) != Some(footer_start) {
             return Err(damaged());
         }
-        let mut table = vec![0; usize::try_from(table_bytes).map_err(|_| damaged())?];
-        file.read_exact_at(&mut table, *end).map_err(io)?;
+        let read = |start: u64, length: u64| {
+            let mut bytes = vec![0; usize::try_from(length).map_err(|_| damaged())?];
+            file.read_exact_at(&mut bytes, start).map_err(io)?;
+            Ok(bytes)
+        };
+        let (table, filter) = (read(*end, table_bytes)?, read(filter_start, *filter_bytes)?);
         let mut actual = crc32fast::Hasher::new();
         actual.update(&table);
+        actual.update(&filter);
         actual.update(said);
         if actual.finalize() != u32::from_le_bytes(*checksum) {
             return Err(damaged());
@@ -160,7 +190,8 @@ impl Run {
             offset: offset.cast_signed(),
         };
         let (entries, end) = (*entries, *end);
-        Ok(Self { path, file, entries, base, blocks, end })
+        let filter = (!filter.is_empty()).then(|| Sbbf::new(&filter));
+        Ok(Self { path, file, entries, base, blocks, end, filter })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -175,7 +206,8 @@ impl Run {
     pub(crate) fn find(&self, hashes: &[u64], mut take: impl FnMut(Entry<'_>)) -> Result<(), RunError> {
         let mut block = Vec::new();
         let mut held = None;
-        for hash in hashes {
+        let may_be_here = |hash: &&u64| self.filter.as_ref().is_none_or(|filter| filter.check(&hash.cast_signed()));
+        for hash in hashes.iter().filter(may_be_here) {
             // Equal hashes may go over several blocks: from the one before the first that starts with it.
             let first = self.blocks.partition_point(|(start, _)| start < hash).saturating_sub(1);
             for (index, (start, _)) in self.blocks.iter().enumerate().skip(first) {
@@ -247,7 +279,7 @@ mod tests {
     use crate::index::entry::Place;
 
     fn write(directory: &Path, hashes: &[u64]) -> Run {
-        let mut writer = RunWriter::create(directory.join("a.run"), Order::LEAST).unwrap();
+        let mut writer = RunWriter::create(directory.join("a.run"), Order::LEAST, hashes.len() as u64).unwrap();
         for (row, hash) in hashes.iter().enumerate() {
             let key = format!("key-{row}");
             let place = Place { file: 1, row: u32::try_from(row).unwrap() };
@@ -296,8 +328,13 @@ mod tests {
         let mut altered = bytes.clone();
         altered[100] ^= 1;
         std::fs::write(&path, &altered).unwrap();
-        let run = Run::open(path).unwrap();
-        assert!(matches!(run.find(&[1], |_| ()), Err(RunError::Damaged(_))));
+        let altered = Run::open(path.clone()).unwrap();
+        assert!(matches!(altered.find(&[1], |_| ()), Err(RunError::Damaged(_))));
+        let mut altered = bytes.clone();
+        let in_filter = altered.len() - FOOTER_BYTES - 1;
+        altered[in_filter] ^= 1;
+        std::fs::write(&path, &altered).unwrap();
+        assert!(matches!(Run::open(path), Err(RunError::Damaged(_))));
     }
 
     #[test]
