@@ -27,11 +27,14 @@
 //! A commit that fails in a way that leaves open whether it took place is never simply repeated: the log is read back first.
 
 mod batch;
+mod bloom;
+mod candidates;
 mod commit;
 mod data_file;
 mod deletion;
 mod error;
 mod file;
+mod footers;
 mod foreign;
 mod incoming;
 mod index;

@@ -45,7 +45,7 @@ pub(crate) struct Stretch {
 impl ParquetFile {
     /// Opens a file with its page index.
     pub(crate) async fn open(files: Arc<dyn ObjectStore>, table: &str, file: &DataFile) -> Result<Self, TableError> {
-        let mut reader = ObjectReader { files, location: file.location(), size: file.size() };
+        let mut reader = ObjectReader::new(files, file.location(), file.size());
         let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
         let table: Arc<str> = table.into();
         let metadata = ArrowReaderMetadata::load_async(&mut reader, options).await;
@@ -148,6 +148,12 @@ pub(crate) struct ObjectReader {
     files: Arc<dyn ObjectStore>,
     location: Path,
     size: u64,
+}
+
+impl ObjectReader {
+    pub(crate) fn new(files: Arc<dyn ObjectStore>, location: Path, size: u64) -> Self {
+        Self { files, location, size }
+    }
 }
 
 impl AsyncFileReader for ObjectReader {

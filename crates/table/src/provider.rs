@@ -2,30 +2,32 @@
 //!
 //! Files are left out by their partition values and the log's statistics; of the others, row groups and pages by their own
 //! statistics, bloom filters and the page index; filters run in the decoder. Dead rows are skipped by row selections, so
-//! that all of this works on files with deletion vectors too.
+//! that all of this works on files with deletion vectors too. Where a query asks for single keys, that is done before it is planned, by
+//! what is held in memory of the files: those that upserts have left may be many, and next to none has the key.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
+use arrow::compute::{cast, sort};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::pruning::PrunableStatistics;
 use datafusion::common::stats::Precision;
-use datafusion::common::{Result, Statistics, ToDFSchema};
+use datafusion::common::{Result, ScalarValue, Statistics, ToDFSchema};
 use datafusion::config::TableParquetOptions;
 use datafusion::datasource::TableType;
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::parquet::{CachedParquetFileReaderFactory, ParquetRowSelection};
+use datafusion::datasource::physical_plan::parquet::ParquetRowSelection;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::error::DataFusionError;
-use datafusion::execution::cache::cache_manager::FileMetadataCache;
-use datafusion::execution::cache::default_cache::DefaultCache;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator, TableProviderFilterPushDown};
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::utils::{Guarantee, LiteralGuarantee};
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
@@ -36,30 +38,59 @@ use parquet::arrow::arrow_reader::RowSelection;
 use roaring::RoaringTreemap;
 use url::Url;
 
+use crate::bloom::BloomFilters;
+use crate::candidates::{GroupColumn, Sought};
 use crate::file::DataFile;
+use crate::footers::Footers;
 use crate::snapshot::Snapshot;
 use crate::statistics::{honest, partition_value};
 
-/// Bytes of footers and page indexes that a process keeps, over all tables.
-const METADATA_CACHE_BYTES: usize = 64 << 20;
-/// Deletion vectors read at a time.
+/// Files of which deletion vectors, or footers and bloom filters, are read at a time.
 const READS_AT_A_TIME: usize = 8;
+/// Keys up to which a query is one that asks for single keys.
+const MAX_KEYS: usize = 1_000;
 
 /// What the scans of a process share.
 pub(crate) struct Reading {
     files: Arc<dyn ObjectStore>,
     url: ObjectStoreUrl,
-    metadata: Arc<FileMetadataCache>,
+    footers: Footers,
+    filters: BloomFilters,
 }
 
 impl Reading {
     /// Scans of tables in `files`, which plans name by `url`: a scheme and a host.
     pub(crate) fn new(files: Arc<dyn ObjectStore>, url: &str) -> Self {
-        let metadata = Arc::new(DefaultCache::new(METADATA_CACHE_BYTES));
         // A name that is not one would only be that of the local file system's, which no scan of ours reads by.
         let url = ObjectStoreUrl::parse(url).unwrap_or_else(|_| ObjectStoreUrl::local_filesystem());
-        Self { files, url, metadata }
+        Self { footers: Footers::new(files.clone()), filters: BloomFilters::new(files.clone()), files, url }
     }
+
+    /// The rows of a file that can have one of some keys, in the file's order, and how many rows it has in all.
+    async fn rows_with(&self, file: &ObjectMeta, keys: &SoughtKeys) -> Result<(Vec<Range<usize>>, usize)> {
+        let metadata = self.footers.get(file).await?;
+        let mut found = Vec::new();
+        let mut start = 0;
+        for (group, of_group) in metadata.row_groups().iter().enumerate() {
+            let end = start + usize::try_from(of_group.num_rows()).unwrap_or(0);
+            match GroupColumn::of(&metadata, group, &keys.field) {
+                Some(column) => {
+                    let filter = self.filters.get(file, &metadata, group, column.leaf());
+                    let rows = column.rows_with(&keys.values, filter).await?;
+                    found.extend(rows.into_iter().map(|rows| start + rows.start..start + rows.end));
+                }
+                None => found.push(start..end),
+            }
+            start = end;
+        }
+        Ok((found, start))
+    }
+}
+
+/// The keys that a query asks for, by the first of their columns.
+struct SoughtKeys {
+    field: FieldRef,
+    values: Sought,
 }
 
 /// A table as of one version.
@@ -125,7 +156,36 @@ impl Provider {
         bounds
     }
 
-    async fn part(&self, file: Arc<DataFile>, bounds: Arc<Statistics>) -> Result<PartitionedFile> {
+    /// The keys that a predicate asks for. None: it asks for none, or for too many.
+    fn sought_keys(&self, predicate: &Arc<dyn PhysicalExpr>) -> Option<SoughtKeys> {
+        let key = self.snapshot.kind()?.upsert()?.key.into_iter().next()?;
+        // As the files have it, and as queries do: text, as views.
+        let schema = self.snapshot.schema();
+        let ((_, field), (_, queried)) = (schema.fields().find(&key)?, self.schema.fields().find(&key)?);
+        // Those that bloom filters are asked for.
+        if !matches!(field.data_type(), DataType::Utf8 | DataType::Int32 | DataType::Int64) {
+            return None;
+        }
+        let asks_for_keys = |asked: &LiteralGuarantee| asked.guarantee == Guarantee::In && asked.column.name() == key;
+        let asked = LiteralGuarantee::analyze(predicate).into_iter().find(asks_for_keys)?;
+        if asked.literals.is_empty() || asked.literals.len() > MAX_KEYS {
+            return None;
+        }
+        let values = ScalarValue::iter_to_array(asked.literals).ok()?;
+        if values.data_type() != queried.data_type() {
+            return None;
+        }
+        let values = Sought::new(sort(&cast(&values, field.data_type()).ok()?, None).ok()?).ok()?;
+        Some(SoughtKeys { field: field.clone(), values })
+    }
+
+    /// What is to be read of a file; none: it has none of the keys that are sought.
+    async fn part(
+        &self,
+        file: Arc<DataFile>,
+        bounds: Arc<Statistics>,
+        keys: Option<&SoughtKeys>,
+    ) -> Result<Option<PartitionedFile>> {
         let root = Path::from(self.path.as_str());
         let location = root.parts().chain(file.location().parts()).collect();
         let mut part = PartitionedFile::from(ObjectMeta {
@@ -136,6 +196,13 @@ impl Provider {
             e_tag: None,
             version: None,
         });
+        let with_keys = match keys {
+            Some(keys) => Some(self.reading.rows_with(&part.object_meta, keys).await?),
+            None => None,
+        };
+        if with_keys.as_ref().is_some_and(|(rows, _)| rows.is_empty()) {
+            return Ok(None);
+        }
         let mut known = honest(Arc::unwrap_or_clone(bounds), &file, &self.schema);
         let partitions = self.table_schema.table_partition_cols();
         for field in partitions {
@@ -149,16 +216,24 @@ impl Provider {
             known.column_statistics.into_iter().zip(self.schema.fields()).filter_map(is_in_file).collect();
         let dead =
             file.dead(&*self.files, &self.path).await.map_err(|error| DataFusionError::External(error.into()))?;
-        if !dead.is_empty() {
-            let rows = file.rows().ok_or_else(|| {
-                DataFusionError::Execution(format!(
-                    "{} has dead rows and the log doesn't say how many rows",
-                    file.name()
-                ))
-            })?;
-            part = part.with_extension(ParquetRowSelection::new(alive(&dead, rows)));
+        let selected = match with_keys {
+            Some((rows, all)) => Some(alive(&dead, rows, all)),
+            None if dead.is_empty() => None,
+            None => {
+                let rows = file.rows().ok_or_else(|| {
+                    DataFusionError::Execution(format!(
+                        "{} has dead rows and the log doesn't say how many rows",
+                        file.name()
+                    ))
+                })?;
+                let rows = position(rows);
+                Some(alive(&dead, std::iter::once(0..rows), rows))
+            }
+        };
+        if let Some(selected) = selected {
+            part = part.with_extension(ParquetRowSelection::new(selected));
         }
-        Ok(part.with_statistics(Arc::new(known)))
+        Ok(Some(part.with_statistics(Arc::new(known))))
     }
 }
 
@@ -174,23 +249,27 @@ fn is_selective(filter: &Expr) -> bool {
     }
 }
 
-/// The rows that are not dead.
-fn alive(dead: &RoaringTreemap, rows: u64) -> RowSelection {
-    let position = |row: u64| usize::try_from(row).unwrap_or(usize::MAX);
+/// Those of some rows that are not dead, of a file with `all` rows.
+fn alive(dead: &RoaringTreemap, rows: impl IntoIterator<Item = Range<usize>>, all: usize) -> RowSelection {
     let mut ranges = Vec::new();
-    let mut start = 0;
-    for row in dead {
-        let row = position(row);
-        if row > start {
-            ranges.push(start..row);
+    for Range { mut start, end } in rows {
+        let mut inside = dead.iter();
+        inside.advance_to(start as u64);
+        for row in inside.map(position).take_while(|row| *row < end) {
+            if row > start {
+                ranges.push(start..row);
+            }
+            start = row.saturating_add(1);
         }
-        start = row.saturating_add(1);
+        if start < end {
+            ranges.push(start..end);
+        }
     }
-    let rows = position(rows);
-    if start < rows {
-        ranges.push(start..rows);
-    }
-    RowSelection::from_consecutive_ranges(ranges.into_iter(), rows)
+    RowSelection::from_consecutive_ranges(ranges.into_iter(), all)
+}
+
+fn position(row: u64) -> usize {
+    usize::try_from(row).unwrap_or(usize::MAX)
 }
 
 #[async_trait]
@@ -226,9 +305,11 @@ impl TableProvider for Provider {
             Some(filter) => Some(session.create_physical_expr(filter, &self.schema.clone().to_dfschema()?)?),
         };
         let candidates = self.candidates(predicate.as_ref());
+        let keys = predicate.as_ref().and_then(|predicate| self.sought_keys(predicate));
         let parts: Vec<PartitionedFile> = stream::iter(candidates)
-            .map(|(file, of_file)| self.part(file, of_file))
+            .map(|(file, of_file)| self.part(file, of_file, keys.as_ref()))
             .buffered(READS_AT_A_TIME)
+            .try_filter_map(|part| std::future::ready(Ok(part)))
             .try_collect()
             .await?;
         if parts.is_empty() {
@@ -244,11 +325,8 @@ impl TableProvider for Provider {
             .with_table_parquet_options(options)
             .with_pushdown_filters(filters.iter().any(is_selective))
             .with_enable_page_index(true)
-            .with_bloom_filter_on_read(true)
-            .with_parquet_file_reader_factory(Arc::new(CachedParquetFileReaderFactory::new(
-                self.reading.files.clone(),
-                self.reading.metadata.clone(),
-            )));
+            .with_bloom_filter_on_read(keys.is_none())
+            .with_parquet_file_reader_factory(Arc::new(self.reading.footers.clone()));
         if let Some(predicate) = predicate {
             source = source.with_predicate(predicate);
         }

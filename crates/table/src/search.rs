@@ -3,24 +3,22 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::array::{Array, AsArray};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Int32Type, Int64Type, Schema};
+use arrow::datatypes::{DataType, Int64Type, Schema};
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectStore;
 use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
-use parquet::bloom_filter::Sbbf;
 use roaring::RoaringTreemap;
 
 use crate::TableError;
+use crate::candidates::GroupColumn;
 use crate::file::DataFile;
 use crate::key::{KeyHasher, Keys};
 use crate::order::{Orders, order_columns};
 use crate::parquet_file::{ParquetFile, Stretch};
 use crate::wanted::{Hit, Wanted};
 
-/// Keys up to which a row group's bloom filter is asked: with more of them a group holds one anyhow.
-const KEYS_FOR_BLOOM_FILTER: usize = 1_000;
 /// Row groups searched at a time.
 const SEARCHES_AT_A_TIME: usize = 4;
 
@@ -75,7 +73,10 @@ struct InGroup {
 
 impl InGroup {
     async fn find(&self) -> Result<Vec<Hit>, TableError> {
-        let Some(ranges) = self.candidate_rows().await? else { return Ok(Vec::new()) };
+        let ranges = self.candidate_rows().await?;
+        if ranges.is_empty() {
+            return Ok(Vec::new());
+        }
         let key: Vec<&str> = self.search.key.iter().map(String::as_str).collect();
         let mut stretches = self.parquet.read_group(&key, self.group, Some(ranges))?;
         let mut hits = Vec::new();
@@ -100,78 +101,22 @@ impl InGroup {
         Ok(())
     }
 
-    /// The rows that can have a wanted key, from the group's first on; none: there are none.
-    async fn candidate_rows(&self) -> Result<Option<Vec<Range<usize>>>, TableError> {
-        let rows = self.parquet.group_rows(self.group);
-        let all = || std::iter::once(0..usize::try_from(rows.end - rows.start).unwrap_or(usize::MAX)).collect();
-        let Some(first) = self.search.key.first() else { return Ok(Some(all())) };
-        let metadata = self.parquet.metadata();
-        let Some(group) = metadata.row_groups().get(self.group) else { return Ok(None) };
-        let arrow_schema = self.parquet.arrow_metadata().schema();
-        let converter = StatisticsConverter::try_new(first, arrow_schema, metadata.file_metadata().schema_descr());
-        let Ok(converter) = converter else { return Ok(Some(all())) };
-        let wanted = &self.search.wanted;
-        let mut candidates: Vec<usize> = match (converter.row_group_mins([group]), converter.row_group_maxes([group])) {
-            (Ok(least), Ok(greatest)) => wanted.between(&least, &greatest, 0).collect(),
-            _ => (0..wanted.len()).collect(),
+    /// The rows that can have a wanted key, counted from the group's first on.
+    async fn candidate_rows(&self) -> Result<Vec<Range<usize>>, TableError> {
+        let schema = self.parquet.arrow_metadata().schema();
+        let field = self.search.key.first().and_then(|first| schema.field_with_name(first).ok());
+        let column = field.and_then(|field| GroupColumn::of(self.parquet.metadata(), self.group, field));
+        let Some(column) = column else {
+            let rows = self.parquet.group_rows(self.group);
+            return Ok(std::iter::once(0..usize::try_from(rows.end - rows.start).unwrap_or(usize::MAX)).collect());
         };
-        if candidates.len() <= KEYS_FOR_BLOOM_FILTER
-            && let Some(column) = converter.parquet_column_index()
-        {
-            self.filter_by_bloom(column, &mut candidates).await?;
-        }
-        if candidates.is_empty() {
-            return Ok(None);
-        }
-        let (Some(columns), Some(offsets)) = (metadata.column_index(), metadata.offset_index()) else {
-            return Ok(Some(all()));
+        let bloom_filter = async {
+            let mut builder = self.parquet.builder();
+            let filter = builder.get_row_group_column_bloom_filter(self.group, column.leaf()).await;
+            let filter = filter.map_err(|error| crate::parquet_file::failed(&self.search.table, error))?;
+            Ok(filter.map(Arc::new))
         };
-        let index = &self.group;
-        let pages = (
-            converter.data_page_mins(columns, offsets, [index]),
-            converter.data_page_maxes(columns, offsets, [index]),
-            converter.data_page_row_counts(offsets, metadata.row_groups(), [index]),
-        );
-        let (Ok(least), Ok(greatest), Ok(Some(counts))) = pages else { return Ok(Some(all())) };
-        if counts.len() != least.len() || counts.values().iter().sum::<u64>() != rows.end - rows.start {
-            return Ok(Some(all()));
-        }
-        Ok(Some(self.pages_of(&candidates, &least, &greatest, counts.values())))
-    }
-
-    fn pages_of(
-        &self,
-        candidates: &[usize],
-        least: &ArrayRef,
-        greatest: &ArrayRef,
-        counts: &[u64],
-    ) -> Vec<Range<usize>> {
-        let mut ranges: Vec<Range<usize>> = Vec::new();
-        let mut start = 0;
-        for (page, count) in counts.iter().enumerate() {
-            let end = start + usize::try_from(*count).unwrap_or(0);
-            let between = self.search.wanted.between(least, greatest, page);
-            let first = candidates.partition_point(|candidate| *candidate < between.start);
-            if candidates.get(first).is_some_and(|candidate| *candidate < between.end) {
-                match ranges.last_mut() {
-                    Some(range) if range.end == start => range.end = end,
-                    _ => ranges.push(start..end),
-                }
-            }
-            start = end;
-        }
-        ranges
-    }
-
-    async fn filter_by_bloom(&self, column: usize, candidates: &mut Vec<usize>) -> Result<(), TableError> {
-        let mut builder = self.parquet.builder();
-        let filter = builder.get_row_group_column_bloom_filter(self.group, column).await;
-        let filter = filter.map_err(|error| crate::parquet_file::failed(&self.search.table, error))?;
-        if let Some(filter) = filter {
-            let values = self.search.wanted.first_column();
-            candidates.retain(|candidate| may_hold(&filter, values, *candidate));
-        }
-        Ok(())
+        column.rows_with(self.search.wanted.first_column(), bloom_filter).await
     }
 
     /// Reads the orders of hits, but for those that are older than the wanted record by the group's statistics.
@@ -219,15 +164,5 @@ impl InGroup {
 
     fn failed(&self, error: arrow::error::ArrowError) -> TableError {
         TableError::of_rows(format!("reading keys of table {}", self.search.table), error)
-    }
-}
-
-/// Whether a group with this bloom filter can hold a value. Types that the filter is asked in are those whose bytes it was made of.
-fn may_hold(filter: &Sbbf, values: &ArrayRef, row: usize) -> bool {
-    match values.data_type() {
-        DataType::Utf8 => values.as_string::<i32>().is_null(row) || filter.check(values.as_string::<i32>().value(row)),
-        DataType::Int32 => filter.check(&values.as_primitive::<Int32Type>().value(row)),
-        DataType::Int64 => filter.check(&values.as_primitive::<Int64Type>().value(row)),
-        _ => true,
     }
 }

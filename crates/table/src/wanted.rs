@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
-use arrow::row::{RowConverter, Rows, SortField};
 use hashbrown::HashTable;
 
+use crate::candidates::Sought;
 use crate::file::DataFile;
-use crate::key::{KeyHasher, Keys, orders_as_values};
+use crate::key::{KeyHasher, Keys};
 use crate::order::{Order, Orders};
 
 /// Slots of the filter in front of the map of keys, a power of two: 128 KiB of bits, which stay in the processor's cache.
@@ -22,9 +22,8 @@ pub(crate) struct Wanted {
     keys: Keys,
     hashes: Vec<u64>,
     orders: Vec<Order>,
-    /// The values of the key's first column, as they compare; none: they don't compare as statistics do.
-    first_column: Option<(RowConverter, Rows)>,
-    column: ArrayRef,
+    /// The values of the key's first column.
+    first_column: Sought,
     by_hash: HashTable<usize>,
     filter: Vec<u64>,
 }
@@ -55,14 +54,7 @@ impl Wanted {
         let keys = Keys::of(rows, rows.schema_ref(), key)?;
         let orders: Vec<Order> = Orders::of(rows, order_by)?.iter().collect();
         let first = key.first().and_then(|name| rows.column_by_name(name)).cloned();
-        let column = first.ok_or_else(|| ArrowError::SchemaError("there is no key".to_owned()))?;
-        let first_column = if orders_as_values(column.data_type()) {
-            let converter = RowConverter::new(vec![SortField::new(column.data_type().clone())])?;
-            let values = converter.convert_columns(std::slice::from_ref(&column))?;
-            Some((converter, values))
-        } else {
-            None
-        };
+        let first_column = Sought::new(first.ok_or_else(|| ArrowError::SchemaError("there is no key".to_owned()))?)?;
         let mut filter = vec![0; FILTER_BITS / 64];
         let mut key_hashes: Vec<u64> = Vec::with_capacity(keys.len());
         let mut by_hash = HashTable::with_capacity(keys.len());
@@ -78,7 +70,7 @@ impl Wanted {
                 *word |= bit;
             }
         }
-        Ok(Self { keys, hashes: key_hashes, orders, first_column, column, by_hash, filter })
+        Ok(Self { keys, hashes: key_hashes, orders, first_column, by_hash, filter })
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -98,9 +90,9 @@ impl Wanted {
         self.orders.get(wanted).copied().unwrap_or(Order::LEAST)
     }
 
-    /// Values of the key's first column.
-    pub(crate) fn first_column(&self) -> &ArrayRef {
-        &self.column
+    /// The values of the key's first column.
+    pub(crate) fn first_column(&self) -> &Sought {
+        &self.first_column
     }
 
     /// Which one a key is.
@@ -111,33 +103,6 @@ impl Wanted {
         }
         self.by_hash.find(spread(hasher.hash(key)), |wanted| self.key(*wanted) == key).copied()
     }
-
-    /// Those whose first column lies between two values, one row each of `bounds`; all where that can't be told.
-    pub(crate) fn between(&self, least: &ArrayRef, greatest: &ArrayRef, row: usize) -> std::ops::Range<usize> {
-        let all = 0..self.len();
-        let Some((converter, values)) = &self.first_column else { return all };
-        if least.is_null(row) || greatest.is_null(row) || least.data_type() != self.column.data_type() {
-            return all;
-        }
-        let bound = |column: &ArrayRef| converter.convert_columns(&[column.slice(row, 1)]).ok();
-        let (Some(least), Some(greatest)) = (bound(least), bound(greatest)) else { return all };
-        let start = partition_point(values, |value| value < least.row(0));
-        let end = partition_point(values, |value| value <= greatest.row(0));
-        start..end.max(start)
-    }
-}
-
-fn partition_point(values: &Rows, is_before: impl Fn(arrow::row::Row<'_>) -> bool) -> usize {
-    let (mut start, mut end) = (0, values.num_rows());
-    while start < end {
-        let middle = start + (end - start) / 2;
-        if is_before(values.row(middle)) {
-            start = middle + 1;
-        } else {
-            end = middle;
-        }
-    }
-    start
 }
 
 /// A hash of any number of bits, as the map needs it.

@@ -1,6 +1,7 @@
 //! Random schedules against the model.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use freshet_table::{IndexSettings, Maintenance, Merge, Slice, Table, TableError, TableKind, Tables};
@@ -13,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::model::{Given, Model, Row};
 use crate::schedule::{Delivery, Schedule};
-use crate::support::{Local, PATH, TOPIC, patch, rows, slice, spec, tables, upsert};
+use crate::support::{Local, PATH, TOPIC, patch, rows, rows_where, slice, spec, tables, upsert};
 
 const STEPS: usize = 10;
 /// Schedules on S3, of those of the gate.
@@ -134,10 +135,43 @@ pub(crate) async fn compare(table: &Table, model: &Model, kind: &TableKind, at: 
         let records = missing.first().or(wrong.first()).map(|row| model.of(&row.key));
         panic!("{at}: missing {missing:?}, wrong {wrong:?}, of the records {records:#?}");
     }
+    if let Some((condition, holds)) = condition(model) {
+        let held = rows_where(table.provider().await.unwrap(), &condition).await;
+        let expected: Vec<Row> = expected.into_iter().filter(|row| holds(row)).collect();
+        assert_eq!(held, expected, "{at}: WHERE {condition}");
+    }
     let offsets = table.next_offsets(TOPIC).await.unwrap();
     for (partition, after_rows) in model.offsets_after_rows() {
         assert!(offsets.get(&partition).is_some_and(|next| *next >= after_rows), "{at}: {offsets:?}");
     }
+}
+
+/// Whether a row meets a condition.
+type Holds = Box<dyn Fn(&Row) -> bool + Send>;
+
+/// A condition on a table's rows that some of the delivered ones meet, in SQL and in words; which one, the model's length decides.
+fn condition(model: &Model) -> Option<(String, Holds)> {
+    let rows = model.rows();
+    // Of any age, so that it may be dead or deleted.
+    let row = |number: usize| rows.get((rows.len() * 7 + number * 13) % rows.len().max(1)).cloned();
+    let (one, two) = (row(0)?, row(1)?);
+    let (id, line) = (one.key.0.clone(), one.key.1?);
+    Some(match rows.len() % 8 {
+        0 => (format!("order_id = '{id}'"), Box::new(move |row| row.key.0 == id)),
+        1 => (format!("order_id = '{id}' AND line = {line}"), Box::new(move |row| row.key == one.key)),
+        2 => (
+            format!("order_id IN ('{id}', '{}', 'nobody')", two.key.0),
+            Box::new(move |row| row.key.0 == id || row.key.0 == two.key.0),
+        ),
+        3 => (
+            format!("order_id = '{id}' OR value = '{}'", two.value),
+            Box::new(move |row| row.key.0 == id || row.value == two.value),
+        ),
+        4 => ("note IS NULL".to_owned(), Box::new(|row| row.note.text().is_none())),
+        5 => (format!("value = '{}'", two.value), Box::new(move |row| row.value == two.value)),
+        6 => (format!("_offset >= {}", two.offset), Box::new(move |row| row.offset >= two.offset)),
+        _ => return None,
+    })
 }
 
 async fn follow_many(schedules: u64) {
@@ -207,6 +241,9 @@ async fn write_in_a_race(table: &Table, slices: Vec<Slice>) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_processes_write_while_a_third_puts_their_files_together() {
     const COMMITS: u64 = 60;
+    /// On a busy machine the writers go on until files were put together, up to here.
+    const MOST_COMMITS: u64 = 3_000;
+    let compacted = Arc::new(AtomicUsize::new(0));
     let local = Local::new();
     let files = local.files();
     let record = |partition: u32, offset: u64| Row {
@@ -221,32 +258,35 @@ async fn two_processes_write_while_a_third_puts_their_files_together() {
         deletes: false,
     };
     let writers = (0..2u32).map(|partition| {
-        let files = files.clone();
+        let (files, compacted) = (files.clone(), compacted.clone());
         tokio::spawn(async move {
             let process = Process::start(&files, &upsert()).await;
-            for offset in 0..COMMITS {
+            let mut offset = 0;
+            while offset < COMMITS || (compacted.load(Ordering::Relaxed) == 0 && offset < MOST_COMMITS) {
                 let slice = slice(partition, offset..offset + 1, &[record(partition, offset)]);
                 write_in_a_race(&process.table, vec![slice]).await;
+                offset += 1;
             }
+            offset
         })
     });
     let writers = futures::future::join_all(writers);
     let process = Process::start(&files, &upsert()).await;
-    let mut compacted = 0;
     let options = at_once();
     tokio::pin!(writers);
     let written = loop {
         tokio::select! {
             written = &mut writers => break written,
-            report = process.table.maintain(&options) => compacted += report.unwrap().compacted.files_removed,
+            report = process.table.maintain(&options) => {
+                compacted.fetch_add(report.unwrap().compacted.files_removed, Ordering::Relaxed);
+            }
         }
     };
-    for writer in written {
-        writer.unwrap();
-    }
-    assert!(compacted > 0, "the writers starved the compaction");
+    assert!(compacted.load(Ordering::Relaxed) > 0, "the writers starved the compaction");
     let mut model = Model::default();
-    model.take((0..2).flat_map(|partition| (0..COMMITS).map(move |offset| record(partition, offset))));
+    for (partition, offsets) in (0..).zip(written) {
+        model.take((0..offsets.unwrap()).map(|offset| record(partition, offset)));
+    }
     process.table.maintain(&at_once()).await.unwrap();
     compare(&process.table, &model, &upsert(), "at the end").await;
     let details = process.table.details().await.unwrap();

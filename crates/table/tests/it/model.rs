@@ -63,6 +63,11 @@ impl Model {
         self.rows.iter().filter(|row| row.key == *key).collect()
     }
 
+    /// All rows that were delivered, as they came.
+    pub(crate) fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
     /// What a table that keeps every record holds.
     pub(crate) fn appended(&self) -> Vec<Row> {
         let mut rows = self.rows.clone();

@@ -133,12 +133,18 @@ pub(crate) async fn rows(table: &Table) -> Vec<Row> {
 
 /// Everything in a version of the table, sorted.
 pub(crate) async fn rows_of(provider: Arc<dyn TableProvider>) -> Vec<Row> {
+    rows_where(provider, "true").await
+}
+
+/// Those rows of a version of the table that a condition holds for, sorted.
+pub(crate) async fn rows_where(provider: Arc<dyn TableProvider>, condition: &str) -> Vec<Row> {
     let context = SessionContext::new();
     context.register_table("t", provider).unwrap();
-    let sql = "SELECT arrow_cast(order_id, 'Utf8'), line, seq, arrow_cast(value, 'Utf8'), arrow_cast(received_at, 'Int64'), \
+    let columns = "SELECT arrow_cast(order_id, 'Utf8'), line, seq, arrow_cast(value, 'Utf8'), arrow_cast(received_at, 'Int64'), \
                arrow_cast(_partition, 'Int64'), _offset, arrow_cast(written_at, 'Int64'), arrow_cast(note, 'Utf8') FROM t";
+    let sql = format!("{columns} WHERE {condition}");
     let mut rows = Vec::new();
-    for batch in context.sql(sql).await.unwrap().collect().await.unwrap() {
+    for batch in context.sql(&sql).await.unwrap().collect().await.unwrap() {
         let text = |column: usize| batch.column(column).as_string::<i32>().clone();
         let number = |column: usize| batch.column(column).as_primitive::<Int64Type>().clone();
         let (order_ids, lines, orders, values) = (text(0), number(1), number(2), text(3));

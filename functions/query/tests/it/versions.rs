@@ -82,3 +82,20 @@ async fn a_version_that_is_not_there_is_400(#[case] table: &str, #[case] detail:
     let sql = format!("SELECT * FROM {table}");
     Call::new(&scene).sql(&sql).send(&scene).await.assert_problem(400, detail);
 }
+
+#[tokio::test]
+async fn an_older_version_whose_files_were_cleaned_up_is_400() {
+    let scene = changed().await;
+    for found in std::fs::read_dir(scene.path("files/tables/acme/orders")).unwrap() {
+        let path = found.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "parquet") {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+    let sql = |table: &str| format!("SELECT sum(revenue) FROM {table}");
+    let detail = "an older version of a table that the query asks for is no longer kept: its files were cleaned up";
+    Call::new(&scene).sql(&sql("orders VERSION AS OF 1")).send(&scene).await.assert_problem(400, detail);
+    // Of the newest version, nothing is ever cleaned up.
+    let detail = "the tables can't be read at the moment: try again";
+    Call::new(&scene).sql(&sql("orders")).send(&scene).await.assert_problem(503, detail);
+}
