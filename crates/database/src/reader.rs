@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
 use freshet_query::{QueryTable, ResultColumn, TableColumn, TableVersion};
-use freshet_table::{Table, TableError, Tables};
+use freshet_table::{Table, TableError, Tables, VersionedTable};
 use futures::future::try_join_all;
 
 use crate::tables::Place;
@@ -26,6 +26,9 @@ pub struct OpenTable {
     pub table: QueryTable,
     /// The version: the same as long as the table's rows are.
     pub version: String,
+    /// The same, to be asked what changed since an earlier one: of a table that a stream feeds, at its newest version, once something was
+    /// written to it.
+    pub fed: Option<VersionedTable>,
 }
 
 /// Opens the tables of databases.
@@ -94,8 +97,14 @@ impl DatabaseReader {
                 let Some(open) = self.tables.open(path).await? else {
                     read.refuse_older("nothing was written to it yet")?;
                     let table = QueryTable::empty(name, columns.clone());
-                    return Ok(OpenTable { table, version: NOTHING_YET.to_owned() });
+                    return Ok(OpenTable { table, version: NOTHING_YET.to_owned(), fed: None });
                 };
+                if read.version.is_none() {
+                    let fed = open.newest_version().await?;
+                    let (provider, version) = (fed.provider(), fed.number().to_string());
+                    let table = QueryTable { name, version: None, provider, columns: columns.clone() };
+                    return Ok(OpenTable { table, version, fed: Some(fed) });
+                }
                 let (provider, version) = provider_of(&open, read).await?;
                 (provider, columns.clone(), version.to_string())
             }
@@ -112,7 +121,7 @@ impl DatabaseReader {
                 (provider, columns, version)
             }
         };
-        Ok(OpenTable { table: QueryTable { name, version: asked, provider, columns }, version })
+        Ok(OpenTable { table: QueryTable { name, version: asked, provider, columns }, version, fed: None })
     }
 
     async fn version(&self, of: &DatabaseTables, read: TableRead<'_>) -> Result<String, DatabaseError> {

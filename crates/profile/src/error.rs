@@ -27,6 +27,12 @@ pub enum RefreshError<E> {
         /// The id that should have come earlier.
         id: String,
     },
+    /// A row's id is none of those that were said to have changed.
+    #[error("a row came for {id:?}, which was not said to have changed")]
+    Unasked {
+        /// The id.
+        id: String,
+    },
     /// A row's attributes are not one JSON object.
     #[error("the attributes of profile {id:?} are not a JSON object")]
     Attributes {
@@ -52,7 +58,7 @@ impl<E> RefreshError<E> {
             Self::Rows(source) => rows(source),
             Self::Store(source) => source.is_temporary(),
             Self::Superseded => true,
-            Self::OutOfOrder { .. } | Self::Attributes { .. } => false,
+            Self::OutOfOrder { .. } | Self::Unasked { .. } | Self::Attributes { .. } => false,
         }
     }
 }

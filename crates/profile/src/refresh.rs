@@ -10,14 +10,15 @@ use jiff::Timestamp;
 
 use crate::change::{Change, Chunk};
 use crate::content::Content;
-use crate::entries::Entries;
 use crate::entry::{Entry, Parts};
 use crate::error::corrupt;
 use crate::hash::Hash;
 use crate::keys::{Places, Posting};
+use crate::known::{Known, Named};
 use crate::patience::write_batch;
 use crate::rows::{ProfileRow, Row, RowCounts, Rows};
-use crate::state::{Begun, Unfinished};
+use crate::source::{Basis, Origin};
+use crate::state::{Begun, Ended, Unfinished};
 use crate::{IndexRef, RefreshError, Shape, attributes};
 
 /// Rows gone through before other tasks of the thread get their turn: some hundred microseconds.
@@ -26,13 +27,13 @@ const ROWS_A_TURN: u32 = 128;
 /// What a refresh found and did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RefreshReport {
-    /// Rows of the query.
+    /// Rows of the query; of a refresh of what changed, of the ids that did.
     pub rows: u64,
     /// Profiles of the index now.
     pub profiles: u64,
     /// Profiles that are new or different.
     pub written: u64,
-    /// Profiles that are as they were.
+    /// Profiles that were looked at and are as they were.
     pub unchanged: u64,
     /// Profiles that are no more.
     pub removed: u64,
@@ -51,7 +52,8 @@ pub struct RefreshReport {
 }
 
 /// Makes the index hold what `rows` are. They come in the order of their ids' bytes, those without an id anywhere; of several rows
-/// with one id one is taken. Accepted records up to `as_of` are in them.
+/// with one id one is taken. `origin` says what they are of; that the next refresh can go on from its source is not noted where an id came
+/// twice, which rows that are each of a row of their own key don't.
 ///
 /// Only what differs is written. If the index serves another shape, a new generation is built and then serves at once. Dropped or
 /// failed at any point, what was there before serves on, each profile as it was or as it is now, and the next refresh does the
@@ -64,19 +66,70 @@ pub async fn refresh<E>(
     index: &IndexRef,
     shape: &Shape,
     rows: impl Stream<Item = Result<ProfileRow, E>> + Send,
-    as_of: Timestamp,
+    origin: impl Into<Origin>,
     clock: &(dyn Fn() -> Timestamp + Send + Sync),
 ) -> Result<RefreshReport, RefreshError<E>> {
     let started = Instant::now();
+    let mut origin = origin.into();
     let mut begun = Begun::begin(store, index, shape, clock()).await?;
-    let places = Places::of(index, begun.generation);
+    let known = Known::all(&Places::of(index, begun.generation));
+    let (tally, counts) = merge(&mut begun, shape, known, rows).await?;
+    origin.source = origin.source.filter(|_| counts.duplicate_keys == 0);
+    let profiles = tally.written + tally.unchanged;
+    begun.finish(Ended { origin: &origin, profiles, is_whole: true }, clock()).await?;
+    Ok(report(tally, counts, profiles, begun.generation, started.elapsed()))
+}
+
+/// Which profiles of an index have changed, and since when.
+#[derive(Debug)]
+pub struct Changed {
+    /// What the index held before.
+    pub basis: Basis,
+    /// The ids of which there may be another profile now, or none any more, in any order. All others are as they were.
+    pub ids: Vec<String>,
+}
+
+/// Makes the index hold what `rows` are of the ids that have changed, and leaves all other profiles as they are; else as [`refresh`]. An
+/// id without a row has no profile any more.
+///
+/// # Errors
+/// As [`refresh`]; a row of another id; or something else became of the index since the basis was loaded, which is
+/// [`RefreshError::Superseded`].
+pub async fn refresh_changed<E>(
+    store: &dyn Store,
+    index: &IndexRef,
+    shape: &Shape,
+    Changed { basis, ids }: Changed,
+    rows: impl Stream<Item = Result<ProfileRow, E>> + Send,
+    mut origin: Origin,
+    clock: &(dyn Fn() -> Timestamp + Send + Sync),
+) -> Result<RefreshReport, RefreshError<E>> {
+    let started = Instant::now();
+    let begun = Begun::begin_on(store, index, shape, &basis, clock()).await?;
+    let mut begun = begun.ok_or(RefreshError::Superseded)?;
+    let known = Known::Named(Named::of(&Places::of(index, begun.generation), ids));
+    let (tally, counts) = merge(&mut begun, shape, known, rows).await?;
+    origin.source = origin.source.filter(|_| counts.duplicate_keys == 0);
+    let profiles = (basis.profiles + tally.added).saturating_sub(tally.removed);
+    begun.finish(Ended { origin: &origin, profiles, is_whole: false }, clock()).await?;
+    Ok(report(tally, counts, profiles, begun.generation, started.elapsed()))
+}
+
+/// Writes what differs between the rows and what is known of the profiles.
+async fn merge<E>(
+    begun: &mut Begun<'_>,
+    shape: &Shape,
+    known: Known,
+    rows: impl Stream<Item = Result<ProfileRow, E>> + Send,
+) -> Result<(Tally, RowCounts), RefreshError<E>> {
+    let (store, places) = (begun.store, Places::of(begun.index, begun.generation));
     let rows = pin!(rows);
     let mut merge = Merge {
         store,
         shape,
         refresh: begun.refresh,
         unfinished: begun.unfinished_before(),
-        entries: Entries::all(&places),
+        known,
         rows: Rows::new(rows),
         row: None,
         tally: Tally::default(),
@@ -93,26 +146,30 @@ pub async fn refresh<E>(
         }
         match next? {
             Some(next) => to_write = next,
-            None => break,
+            None => return Ok((merge.tally, merge.rows.counts)),
         }
     }
-    let (tally, counts) = (merge.tally, merge.rows.counts);
-    begun.finish(as_of, tally.written + tally.unchanged, clock()).await?;
-    Ok(report(tally, counts, begun.generation, started.elapsed()))
 }
 
 /// What was done to profiles, in numbers.
 #[derive(Debug, Clone, Copy, Default)]
 struct Tally {
     written: u64,
+    /// Of those written, the new ones.
+    added: u64,
     unchanged: u64,
     removed: u64,
 }
 
-fn report(tally: Tally, counts: RowCounts, generation: u64, duration: std::time::Duration) -> RefreshReport {
-    let Tally { written, unchanged, removed } = tally;
+fn report(
+    tally: Tally,
+    counts: RowCounts,
+    profiles: u64,
+    generation: u64,
+    duration: std::time::Duration,
+) -> RefreshReport {
+    let Tally { written, unchanged, removed, .. } = tally;
     let RowCounts { rows, null_keys, unusable_keys, too_large, duplicate_keys } = counts;
-    let profiles = written + unchanged;
     RefreshReport {
         rows,
         profiles,
@@ -128,13 +185,13 @@ fn report(tally: Tally, counts: RowCounts, generation: u64, duration: std::time:
     }
 }
 
-/// The rows and the list of all profiles, side by side in the order of ids.
+/// The rows and what is known of the profiles, side by side in the order of ids.
 struct Merge<'a, S> {
     store: &'a dyn Store,
     shape: &'a Shape,
     refresh: u64,
     unfinished: Vec<Unfinished>,
-    entries: Entries,
+    known: Known,
     rows: Rows<'a, S>,
     /// The row that comes next, if it has been read.
     row: Option<Row>,
@@ -157,20 +214,24 @@ where
             if self.row.is_none() {
                 self.row = self.rows.next().await?;
             }
-            self.entries.read(self.store).await?;
-            let row_or_entry = match (&self.row, self.entries.peek()) {
+            self.known.read(self.store).await?;
+            let row_or_entry = match (&self.row, self.known.peek()) {
                 (None, None) => return Ok((!chunk.is_empty()).then_some(chunk)),
                 (Some(_), None) => Ordering::Less,
                 (None, Some(_)) => Ordering::Greater,
                 (Some(row), Some(entry)) => row.id.as_str().cmp(entry),
             };
             let row = if row_or_entry.is_le() { self.row.take() } else { None };
-            let entry = if row_or_entry.is_ge() { self.entries.pop() } else { None };
+            let entry = if row_or_entry.is_ge() { self.known.pop() } else { None };
             let Some(id) = row.as_ref().map(|row| &row.id).or_else(|| entry.as_ref().map(|entry| &entry.key.sort))
             else {
                 continue;
             };
             chunk.passed = Some(id.clone());
+            // What is there of an id that was not looked up would be taken for nothing.
+            if entry.is_none() && !self.known.covers(id) {
+                return Err(RefreshError::Unasked { id: id.clone() });
+            }
             let before = entry.map(|item| self.before(&item)).transpose()?;
             match (row, before) {
                 (Some(row), before) => chunk.extend(self.keep(row, before.as_ref())?),
@@ -213,6 +274,7 @@ where
             stale_parts: stale_parts.into_iter().filter(|stale| Some(*stale) != parts).collect(),
         };
         self.tally.written += 1;
+        self.tally.added += u64::from(before.is_none());
         Ok(Some(Change { id, entry, content: Some(content), new_postings }))
     }
 

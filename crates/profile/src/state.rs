@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::patience::Patience;
+use crate::source::{Basis, Origin, Source};
 use crate::{IndexRef, RefreshError, Shape, keys};
 
 /// How long a generation stays after another took its place: readers know of the change within a second, and no request lasts as
@@ -33,7 +34,7 @@ pub(crate) struct State {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Generation {
     pub(crate) number: u64,
-    fingerprint: u64,
+    pub(crate) fingerprint: u64,
     pub(crate) filters: Vec<String>,
     pub(crate) unfinished: Vec<Unfinished>,
 }
@@ -48,6 +49,12 @@ pub(crate) struct Current {
     pub(crate) refreshed_at: Timestamp,
     /// How many profiles it left.
     pub(crate) profiles: u64,
+    /// What it made them of, where the next refresh can go on from there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) source: Option<Source>,
+    /// When a refresh of all rows ended last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) whole_at: Option<Timestamp>,
 }
 
 /// A generation that is no longer read, or never was.
@@ -72,6 +79,16 @@ impl Unfinished {
     pub(crate) fn left_half_done(&self, refresh: u64, id: &str) -> bool {
         (self.first..=self.last).contains(&refresh) && self.whole_until.as_deref().is_none_or(|until| id > until)
     }
+}
+
+/// What a refresh comes to that has written everything.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ended<'a> {
+    pub(crate) origin: &'a Origin,
+    /// How many profiles there are.
+    pub(crate) profiles: u64,
+    /// Whether it was of all rows.
+    pub(crate) is_whole: bool,
 }
 
 impl State {
@@ -113,9 +130,17 @@ impl State {
     }
 
     /// The refresh that began last has written everything: its generation serves.
-    fn finish(&mut self, number: u64, as_of: Timestamp, profiles: u64, now: Timestamp) {
+    fn finish(&mut self, number: u64, ended: &Ended<'_>, now: Timestamp) {
+        let Ended { origin, profiles, is_whole } = ended;
         if let Some(built) = self.building.take_if(|building| building.number == number) {
-            let serving = Current { generation: built, as_of, refreshed_at: now, profiles };
+            let serving = Current {
+                generation: built,
+                as_of: origin.as_of,
+                refreshed_at: now,
+                profiles: *profiles,
+                source: None,
+                whole_at: None,
+            };
             if let Some(before) = self.serving.replace(serving) {
                 let until = now.saturating_add(RETIREMENT).unwrap_or(Timestamp::MAX);
                 self.retired.push(Retired { generation: before.generation.number, until });
@@ -123,7 +148,11 @@ impl State {
         }
         if let Some(serving) = self.serving.as_mut().filter(|serving| serving.generation.number == number) {
             serving.generation.unfinished.clear();
-            (serving.as_of, serving.refreshed_at, serving.profiles) = (as_of, now, profiles);
+            (serving.as_of, serving.refreshed_at, serving.profiles) = (origin.as_of, now, *profiles);
+            serving.source.clone_from(&origin.source);
+            if *is_whole {
+                serving.whole_at = Some(now);
+            }
         }
     }
 
@@ -210,8 +239,8 @@ impl StoredState {
 /// A refresh that has begun: the state, and its number and generation in it.
 #[derive(Debug)]
 pub(crate) struct Begun<'a> {
-    store: &'a dyn Store,
-    index: &'a IndexRef,
+    pub(crate) store: &'a dyn Store,
+    pub(crate) index: &'a IndexRef,
     stored: StoredState,
     pub(crate) refresh: u64,
     pub(crate) generation: u64,
@@ -230,6 +259,25 @@ impl<'a> Begun<'a> {
         Ok(Self { store, index, refresh: stored.state.last_refresh, generation, stored })
     }
 
+    /// Begins a refresh that goes on from `basis`. None: something else became of the index since.
+    pub(crate) async fn begin_on(
+        store: &'a dyn Store,
+        index: &'a IndexRef,
+        shape: &Shape,
+        basis: &Basis,
+        now: Timestamp,
+    ) -> Result<Option<Self>, StoreError> {
+        let mut stored = StoredState::load(store, index).await?;
+        let still_is = |state: &State| basis.is_of(shape) && Basis::of(state).as_ref() == Some(basis);
+        if !still_is(&stored.state) {
+            return Ok(None);
+        }
+        let mut generation = 0;
+        let begun = stored.change(store, index, |state| generation = state.begin(shape, now), still_is).await?;
+        let refresh = stored.state.last_refresh;
+        Ok(begun.then_some(Self { store, index, stored, refresh, generation }))
+    }
+
     /// The generation that it writes to, as it was when the refresh began but for how far this one came.
     pub(crate) fn unfinished_before(&self) -> Vec<Unfinished> {
         let unfinished = self.stored.state.generation(self.generation).map(|generation| generation.unfinished.clone());
@@ -241,14 +289,9 @@ impl<'a> Begun<'a> {
         self.change(|state| state.pass(generation, id)).await
     }
 
-    pub(crate) async fn finish<E>(
-        &mut self,
-        as_of: Timestamp,
-        profiles: u64,
-        now: Timestamp,
-    ) -> Result<(), RefreshError<E>> {
+    pub(crate) async fn finish<E>(&mut self, ended: Ended<'_>, now: Timestamp) -> Result<(), RefreshError<E>> {
         let generation = self.generation;
-        self.change(|state| state.finish(generation, as_of, profiles, now)).await
+        self.change(|state| state.finish(generation, &ended, now)).await
     }
 
     async fn change<E>(&mut self, change: impl FnMut(&mut State)) -> Result<(), RefreshError<E>> {

@@ -112,8 +112,8 @@ impl QueryEngine {
         let mut batches = Flow::start(&threads, Arc::clone(&held), deadline, interrupt.clone(), |batches| {
             execute(session, query, interrupt, announce, batches)
         });
-        let Shape { schema, columns } = batches.announced(announcement).await?;
-        Ok(Rows { schema, columns, as_of, batches, threads, held })
+        let Shape { schema, columns, origins } = batches.announced(announcement).await?;
+        Ok(Rows { schema, columns, origins, as_of, batches, threads, held })
     }
 
     /// A session for one query, with memory and disk of its own.

@@ -25,6 +25,7 @@ use crate::error::too_complex;
 use crate::growth::{refuse_growth, refuse_large_rows, rows_at_once};
 use crate::interrupt::{Interrupt, interruptible};
 use crate::names::{Spellings, nearest};
+use crate::origins::{Origins, origins};
 use crate::plain::{part, plain_schema, ranges};
 use crate::rows::{ResultColumn, Statistics, Summary};
 use crate::tables::{schema_of, spellings};
@@ -39,6 +40,7 @@ const MAX_COLUMNS: usize = 5_000;
 pub(crate) struct Shape {
     pub(crate) schema: SchemaRef,
     pub(crate) columns: Vec<ResultColumn>,
+    pub(crate) origins: Option<Origins>,
 }
 
 /// Plans a query, tells the shape of its result, and makes its rows as they are taken.
@@ -58,6 +60,8 @@ pub(crate) async fn execute(
     let session = with_tables(session, &query.tables, &spellings).map_err(explain)?;
     let plan = plan(&session, &query, &spellings).await?;
     let (names, columns) = result_columns(&plan, &spellings);
+    // Before it is optimized, which writes constants in the place of what is the same for one query and not for the next.
+    let origins = origins(&plan, &query.tables);
 
     let plan = match &query.sorted_by_text {
         Some(column) => sorted_by_text(plan, column, &columns, explain)?,
@@ -78,7 +82,7 @@ pub(crate) async fn execute(
     let physical = accounted(physical).map_err(explain)?;
     let physical = interruptible(physical, &interrupt).map_err(explain)?;
     let schema = plain_schema(names.into_iter().zip(physical.schema().fields().iter().map(AsRef::as_ref)));
-    if shape.send(Shape { schema: Arc::clone(&schema), columns }).is_err() {
+    if shape.send(Shape { schema: Arc::clone(&schema), columns, origins }).is_err() {
         return Err(QueryError::internal("nobody waits for the rows"));
     }
 

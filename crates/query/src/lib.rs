@@ -35,6 +35,7 @@ mod held;
 mod interrupt;
 mod json;
 mod names;
+mod origins;
 mod parameters;
 mod plain;
 mod rows;
@@ -51,6 +52,7 @@ pub use freshet_sql::{
     MAX_SQL_BYTES, Position, Select, SqlError, TableVersion, find_table as find_table_name, parse_select,
 };
 pub use json::{JsonObjects, JsonRows};
+pub use origins::Origins;
 pub use parameters::{ParameterValue, Parameters};
 pub use rows::{ResultColumn, Rows, Statistics, Summary};
 pub use tables::{QueryTable, TableColumn, find_tables};

@@ -14,6 +14,7 @@ use crate::QueryError;
 use crate::execution::column_of;
 use crate::flow::Flow;
 use crate::held::Held;
+use crate::origins::Origins;
 
 /// A column of the result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -56,6 +57,8 @@ pub struct Rows {
     pub schema: SchemaRef,
     /// The columns in the words of table definitions.
     pub columns: Vec<ResultColumn>,
+    /// Where the rows come from, if each is made of one row of one table and of nothing else.
+    pub origins: Option<Origins>,
     /// The time of the tables' snapshots.
     pub as_of: Timestamp,
     pub(crate) batches: Flow<RecordBatch>,

@@ -5,6 +5,7 @@ use freshet_database::DatabaseError;
 use freshet_profile::{RefreshError, ShapeError};
 use freshet_query::QueryError;
 use freshet_runs::RunError;
+use freshet_store::StoreError;
 use freshet_table::{ReplaceError, TableError};
 
 /// Why a run, or one of its steps, failed. Messages are for those who define and run; sources are for the log.
@@ -63,6 +64,11 @@ fn at_the_moment(is_temporary: bool) -> &'static str {
 }
 
 impl RefreshFailure {
+    /// Of the store of profiles.
+    pub(crate) fn of_store(error: StoreError) -> Self {
+        RefreshError::<QueryError>::Store(error).into()
+    }
+
     /// Whether the same may succeed later without anything being changed.
     #[must_use]
     pub fn is_temporary(&self) -> bool {

@@ -6,12 +6,13 @@ use arrow::datatypes::DataType;
 use freshet_catalog::{Index, TenantCatalog};
 use freshet_database::{DatabaseTables, TableVersions};
 use freshet_model::{ColumnName, IndexDefinition};
-use freshet_profile::{IndexRef, ProfileRow, RefreshReport, Shape, refresh};
+use freshet_profile::{IndexRef, Origin, ProfileRow, RefreshReport, Shape, refresh, refresh_changed};
 use freshet_query::{JsonObjects, QueryError, Rows};
 use freshet_runs::{Claim, Counts, Outcome};
 use futures::{Stream, StreamExt, stream};
 
-use crate::{RefreshFailure, Refresher};
+use crate::incremental::{Followed, SinceThen};
+use crate::{Opened, RefreshFailure, Refresher};
 
 /// The name under which a definition's fingerprint stands among the versions that a refresh read; no table has it.
 const DEFINITION: &str = "(definition)";
@@ -39,8 +40,8 @@ impl Refresher {
         let name = index.name.as_str();
         claim.begin_step(name, self.now()).await?;
         match self.refresh_index(catalog, index).await {
-            Ok((report, mut versions)) => {
-                claim.end_step(name, Outcome::Succeeded(counts(&report)), self.now()).await?;
+            Ok((counts, mut versions)) => {
+                claim.end_step(name, Outcome::Succeeded(counts), self.now()).await?;
                 versions.extend([fingerprint(&index.definition)]);
                 Ok(Some(versions))
             }
@@ -56,25 +57,83 @@ impl Refresher {
         &self,
         catalog: &TenantCatalog,
         index: &Index,
-    ) -> Result<(RefreshReport, TableVersions), RefreshFailure> {
+    ) -> Result<(Counts, TableVersions), RefreshFailure> {
         let definition = &index.definition;
         let gone = || RefreshFailure::Gone { what: format!("database {}", definition.database) };
         let tables = DatabaseTables::of(catalog, definition.database.as_str()).ok_or_else(gone)?;
-        let key = definition.key.to_string();
-        let (rows, versions) = self.start(&tables, &definition.query, Some(key.clone())).await?;
-        let key = rows.column(&key)?;
-        let spelt = |name: &str| -> Result<String, RefreshFailure> {
-            let place = rows.column(name)?;
+        let of = IndexRef { tenant: catalog.tenant().clone(), id: index.id.clone() };
+        let opened = self.open(&tables, &definition.query).await?;
+        let followed = Followed::of(definition, &opened).await?;
+        let counts = match &followed {
+            Some(followed) => self.refresh_changed(&of, definition, &opened, followed).await?,
+            None => None,
+        };
+        let counts = match counts {
+            Some(counts) => counts,
+            None => self.refresh_whole(&of, definition, &opened, followed).await?,
+        };
+        Ok((counts, opened.versions()))
+    }
+
+    /// Reads the whole query.
+    async fn refresh_whole(
+        &self,
+        of: &IndexRef,
+        definition: &IndexDefinition,
+        opened: &Opened,
+        followed: Option<Followed<'_>>,
+    ) -> Result<Counts, RefreshFailure> {
+        let rows = self.start(opened, opened.tables(), Some(definition.key.to_string())).await?;
+        let Answer { rows, key, shape } = Answer::of(rows, definition)?;
+        let source = followed.filter(|followed| followed.is_origin_of(&rows, key)).map(|followed| followed.source);
+        let origin = Origin { as_of: rows.as_of, source };
+        let report = refresh(&*self.store, of, &shape, profiles(rows, key)?, origin, &|| self.now()).await?;
+        Ok(counts(&report))
+    }
+
+    /// Reads what has changed since the last refresh alone. None: the whole query is to be read.
+    async fn refresh_changed(
+        &self,
+        of: &IndexRef,
+        definition: &IndexDefinition,
+        opened: &Opened,
+        followed: &Followed<'_>,
+    ) -> Result<Option<Counts>, RefreshFailure> {
+        let Some(SinceThen { changed, table, read }) = self.since_then(of, followed).await? else { return Ok(None) };
+        let rows = self.start(opened, vec![table], Some(definition.key.to_string())).await?;
+        let Answer { rows, key, shape } = Answer::of(rows, definition)?;
+        if !followed.is_origin_of(&rows, key) || !changed.basis.is_of(&shape) {
+            return Ok(None);
+        }
+        let origin = Origin { as_of: rows.as_of, source: Some(followed.source.clone()) };
+        let profiles = profiles(rows, key)?;
+        let report = refresh_changed(&*self.store, of, &shape, changed, profiles, origin, &|| self.now()).await?;
+        let mut counts = counts(&report);
+        let read = [("changed_keys", read.keys), ("commits_read", read.commits), ("files_read", read.files)];
+        counts.extend(read.map(|(name, count)| (name.to_owned(), count)));
+        Ok(Some(counts))
+    }
+}
+
+/// The rows of an index's query, and what makes profiles of them.
+struct Answer {
+    rows: Rows,
+    /// Which column is the id.
+    key: usize,
+    shape: Shape,
+}
+
+impl Answer {
+    fn of(rows: Rows, definition: &IndexDefinition) -> Result<Self, RefreshFailure> {
+        let spelt = |name: &ColumnName| -> Result<String, RefreshFailure> {
+            let place = rows.column(name.as_str())?;
             Ok(rows.columns.get(place).map(|column| column.name.clone()).unwrap_or_default())
         };
-        let filters = definition.filters.iter().map(|filter| spelt(filter.as_str())).collect::<Result<Vec<_>, _>>()?;
-        let key_name = spelt(definition.key.as_str())?;
+        let key = rows.column(definition.key.as_str())?;
+        let filters = definition.filters.iter().map(spelt).collect::<Result<Vec<_>, _>>()?;
+        let key_name = spelt(&definition.key)?;
         let shape = Shape::of(definition.database.as_str(), &definition.query, &key_name, filters)?;
-        let of = IndexRef { tenant: catalog.tenant().clone(), id: index.id.clone() };
-        let as_of = rows.as_of;
-        let profiles = profiles(rows, key)?;
-        let report = refresh(&*self.store, &of, &shape, profiles, as_of, &|| self.now()).await?;
-        Ok((report, versions))
+        Ok(Self { rows, key, shape })
     }
 }
 

@@ -9,10 +9,12 @@
 //! - Killed anywhere, what was there serves on, and the next run ends as if nothing had happened.
 //!
 //! Data goes: the SELECT of a table or index → the tables that it names, each at its newest version → the query engine → for a table
-//! one new version of it, for an index its profiles in the order of their ids.
+//! one new version of it, for an index its profiles in the order of their ids. An index whose query makes each row of one row of one table
+//! reads no more of that than has changed since its last refresh (`incremental`).
 
 mod database;
 mod error;
+mod incremental;
 mod index;
 mod order;
 mod stored;
@@ -20,8 +22,8 @@ mod stored;
 use std::sync::Arc;
 use std::time::Duration;
 
-use freshet_database::{DatabaseReader, DatabaseTables, TableVersions};
-use freshet_query::{Parameters, Query, QueryEngine, Rows, Select, parse_select};
+use freshet_database::{DatabaseReader, DatabaseTables, OpenTable, TableVersions};
+use freshet_query::{Parameters, Query, QueryEngine, QueryTable, Rows, Select, parse_select};
 use freshet_store::Store;
 use jiff::Timestamp;
 
@@ -71,29 +73,50 @@ impl Refresher {
         Ok(self.reader.versions(tables, &named).await?)
     }
 
-    /// Starts a SELECT, and says which versions of which tables it reads.
-    async fn start(
-        &self,
-        tables: &DatabaseTables,
-        sql: &str,
-        sorted_by_text: Option<String>,
-    ) -> Result<(Rows, TableVersions), RefreshFailure> {
+    /// Opens what a SELECT reads.
+    async fn open(&self, tables: &DatabaseTables, sql: &str) -> Result<Opened, RefreshFailure> {
         let select = parse(sql)?;
         let named = tables.named(&select)?;
         // Before the tables are opened: each is at this time or a little later, never before it.
         let as_of = self.now();
-        let opened = self.reader.open(tables, &named).await?;
-        let versions = opened.iter().map(|open| (open.table.full_name(), open.version.clone())).collect();
+        let tables = self.reader.open(tables, &named).await?;
+        Ok(Opened { select, tables, as_of })
+    }
+
+    /// Starts a SELECT over tables.
+    async fn start(
+        &self,
+        opened: &Opened,
+        tables: Vec<QueryTable>,
+        sorted_by_text: Option<String>,
+    ) -> Result<Rows, RefreshFailure> {
         let query = Query {
-            select,
+            select: opened.select.clone(),
             parameters: Parameters::default(),
-            tables: opened.into_iter().map(|open| open.table).collect(),
+            tables,
             limit: None,
             sorted_by_text,
             timeout: TIMEOUT,
-            as_of,
+            as_of: opened.as_of,
         };
-        Ok((self.engine.start(query, ()).await?, versions))
+        Ok(self.engine.start(query, ()).await?)
+    }
+}
+
+/// A SELECT, and what it reads.
+struct Opened {
+    select: Select,
+    tables: Vec<OpenTable>,
+    as_of: Timestamp,
+}
+
+impl Opened {
+    fn tables(&self) -> Vec<QueryTable> {
+        self.tables.iter().map(|open| open.table.clone()).collect()
+    }
+
+    fn versions(&self) -> TableVersions {
+        self.tables.iter().map(|open| (open.table.full_name(), open.version.clone())).collect()
     }
 }
 

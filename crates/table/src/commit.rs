@@ -15,6 +15,9 @@ use crate::TableError;
 use crate::file::now_in_milliseconds;
 use crate::log::{COMMIT_ID, Commit, entry_path};
 
+/// The operation that brings the newest record of keys in.
+pub(crate) const UPSERT: &str = "MERGE";
+
 /// What a version changes.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Change {
@@ -120,6 +123,7 @@ fn entry(change: &Change, id: &str) -> Result<Bytes, serde_json::Error> {
 pub(crate) fn as_commit(change: Change, id: &str) -> Commit {
     Commit {
         id: Some(id.to_owned()),
+        operation: Some(change.operation.to_owned()),
         made_at: Some(now_in_milliseconds()),
         transactions: change.transactions,
         added: change.added,

@@ -105,6 +105,18 @@ impl TableError {
         matches!(self, Self::Conflict { .. } | Self::Unavailable { .. })
     }
 
+    /// Whether it comes from a file that isn't there.
+    pub(crate) fn is_of_missing_file(&self) -> bool {
+        let mut cause: Option<&(dyn Error + 'static)> = self.source();
+        while let Some(error) = cause {
+            if matches!(error.downcast_ref(), Some(object_store::Error::NotFound { .. })) {
+                return true;
+            }
+            cause = error.source();
+        }
+        false
+    }
+
     /// Sorts an error of the engine underneath by its meaning.
     pub(crate) fn from_delta(context: impl Into<String>, error: DeltaTableError) -> Self {
         let context = context.into();

@@ -49,6 +49,11 @@ impl DataFile {
         Self { dead: OnceCell::new_with(Some(dead)), ..Self::new(add) }
     }
 
+    /// The same for a reader to whom these rows are dead, the dead ones among them.
+    pub(crate) fn without(&self, rows: RoaringTreemap) -> Self {
+        Self { dead: OnceCell::new_with(Some(Arc::new(rows))), ..Self::new(self.add.clone()) }
+    }
+
     pub(crate) fn name(&self) -> &str {
         &self.add.path
     }
@@ -73,7 +78,10 @@ impl DataFile {
 
     /// Rows of it that are dead.
     pub(crate) fn dead_count(&self) -> u64 {
-        self.vector().map_or(0, |vector| u64::try_from(vector.cardinality).unwrap_or(0))
+        match self.known_dead() {
+            Some(dead) => dead.len(),
+            None => self.vector().map_or(0, |vector| u64::try_from(vector.cardinality).unwrap_or(0)),
+        }
     }
 
     /// Rows of it, the last ones, that are tombstones. A hint, which another engine may lose: the file itself says it for sure.

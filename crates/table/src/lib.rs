@@ -21,6 +21,8 @@
 //!
 //! The log is read by `log`, files are kept in order by `maintain`; docs/table-engine.md explains the protocol step by step.
 //!
+//! Who keeps something that follows from a table's rows is told which keys have changed since a version, and their rows (`changes`).
+//!
 //! The tables of databases that a SELECT makes hold no records: [`Tables::replace`] puts their whole content anew in one commit
 //! (`replace`).
 //!
@@ -29,6 +31,7 @@
 mod batch;
 mod bloom;
 mod candidates;
+mod changes;
 mod commit;
 mod data_file;
 mod deletion;
@@ -60,6 +63,7 @@ mod tables;
 mod upsert;
 mod wanted;
 
+pub use changes::{ChangeLimits, Changes, Since, Untold, VersionedTable};
 pub use error::TableError;
 pub use foreign::{ForeignTable, ForeignTables};
 pub use incoming::Slice;

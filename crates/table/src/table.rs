@@ -14,7 +14,7 @@ use tokio::sync::Mutex;
 use tracing::{debug, warn};
 
 use crate::batch::null_key;
-use crate::commit::{Attempt, Attempts, Change, as_commit, failed as commit_failed, strict_commit};
+use crate::commit::{Attempt, Attempts, Change, UPSERT, as_commit, failed as commit_failed, strict_commit};
 use crate::error::is_conflict;
 use crate::file::DataFile;
 use crate::incoming::{Fresh, conformed, fresh};
@@ -240,7 +240,7 @@ impl Table {
         let (added, known) = vectors.files(new.as_ref());
         let updated = plan.updated as u64;
         let change = Change {
-            operation: "MERGE",
+            operation: UPSERT,
             metrics: vec![
                 ("numSourceRows", outcome.rows_new as u64),
                 ("numTargetRowsInserted", (held + deleted).saturating_sub(updated)),

@@ -4,6 +4,7 @@
 mod formats;
 mod limits;
 mod names;
+mod origins;
 mod parameters;
 mod refusals;
 mod results;

@@ -3,7 +3,9 @@
 
 mod databases;
 mod faults;
+mod incremental;
 mod indexes;
 mod kills;
 mod memory;
+mod people;
 mod scene;

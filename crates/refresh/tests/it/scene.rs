@@ -109,6 +109,13 @@ impl Scene {
         Process { refresher, runs: Runs::new(store), reader }
     }
 
+    /// A process whose clock stands at a time.
+    pub(crate) fn process_at(&self, now: Timestamp) -> Process {
+        let Process { runs, reader, .. } = self.process();
+        let refresher = Refresher::new(Arc::clone(&reader), self.engine(), Arc::clone(&self.store), move || now);
+        Process { refresher, runs, reader }
+    }
+
     fn engine(&self) -> QueryEngine {
         QueryEngine::new(EngineSettings {
             threads: 2,

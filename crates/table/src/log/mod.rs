@@ -68,6 +68,8 @@ impl Transactions {
 pub(crate) struct Commit {
     /// The attempt that made it, if it was one of ours.
     pub(crate) id: Option<String>,
+    /// What it did, as Delta names it.
+    pub(crate) operation: Option<String>,
     /// When it was made, in milliseconds.
     pub(crate) made_at: Option<i64>,
     /// Its `txn` actions.
@@ -105,6 +107,8 @@ struct Sidecar {
 struct CommitInfo {
     #[serde(rename = "freshetCommit")]
     id: Option<String>,
+    /// Anything: what other engines say here is theirs.
+    operation: Option<serde_json::Value>,
     timestamp: Option<i64>,
 }
 
@@ -153,8 +157,9 @@ impl Commit {
             self.metadata = meta_data.or(self.metadata.take());
             self.protocol = protocol.or(self.protocol.take());
             self.sidecars.extend(sidecar.map(|sidecar| sidecar.path));
-            if let Some(CommitInfo { id, timestamp }) = commit_info {
+            if let Some(CommitInfo { id, operation, timestamp }) = commit_info {
                 self.id = id;
+                self.operation = operation.and_then(|operation| operation.as_str().map(str::to_owned));
                 self.made_at = timestamp;
             }
         }

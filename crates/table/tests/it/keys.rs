@@ -8,7 +8,7 @@ use arrow::array::{
     StringArray, TimestampMicrosecondArray,
 };
 use arrow::datatypes::{Field, Schema};
-use freshet_table::{Merge, Slice, Table, TableKind, TableSpec};
+use freshet_table::{ChangeLimits, Merge, Since, Slice, Table, TableKind, TableSpec};
 use rstest::rstest;
 
 use crate::support::{Local, TOPIC, number};
@@ -98,4 +98,25 @@ async fn a_key_of_any_type_is_found_again(#[case] types: &[&str]) {
         write(&table, batch(&third, 4), 4).await;
         assert_eq!(number(&table, "SELECT count(*) FROM t").await, 3);
     }
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_of_any_type_is_told_as_the_value_that_it_is(
+    #[values("string", "boolean", "integer", "double", "decimal", "date", "timestamp")] of_type: &str,
+) {
+    let local = Local::new();
+    let rows = batch(&[(of_type, &[0, 1])], 0);
+    let key = vec![format!("Key_{of_type}")];
+    let spec =
+        TableSpec { schema: rows.schema(), kind: TableKind::Upsert { key, order_by: None, merge: Merge::Replace } };
+    let table = local.tables().open_or_create("tables/keys", &spec).await.unwrap();
+    write(&table, rows, 0).await;
+    let before = table.newest_version().await.unwrap();
+    let made_by = before.made_by().await.unwrap().unwrap();
+    write(&table, batch(&[(of_type, &[1])], 2), 2).await;
+    let newest = table.newest_version().await.unwrap();
+    let since = newest.changes_since(before.number(), &made_by, ChangeLimits::default()).await.unwrap();
+    let Since::Changes(changes) = since else { panic!("{since:?}") };
+    assert_eq!(*changes.keys, *values(of_type, &[1]));
 }

@@ -8,6 +8,7 @@
     reason = "tests"
 )]
 
+mod changes;
 mod differential;
 mod faults;
 mod keys;
