@@ -190,10 +190,11 @@ async fn run(seed: u64, steps: Vec<Step>) {
         }
         told.extend(step.changes.keys().copied().chain(step.others));
         let now = at(i64::try_from(number).unwrap());
+        let basis = basis(&*store).await;
         if let Some(writes) = step.dies_after {
             memory.die_after(writes);
         }
-        let report = match basis(&*store).await {
+        let report = match basis {
             Some(basis) => {
                 let rows = rows_of(held.iter().filter(|(id, _)| told.contains(id)));
                 let ids = told.iter().map(|id| id_of(*id)).collect();

@@ -13,7 +13,7 @@ async fn origins(sql: &str) -> Option<(String, Vec<Option<String>>)> {
 #[rstest]
 #[case::star("SELECT * FROM customers", "Customers", &["Customer_ID", "Email", "name", "Name"])]
 #[case::renamed("SELECT c.customer_id AS id, c.email FROM customers AS c", "Customers", &["Customer_ID", "Email"])]
-#[case::computed("SELECT order_id, -quantity AS n, CAST(order_id AS VARCHAR), upper(email) FROM orders", "orders", &["order_id", "", "", ""])]
+#[case::computed("SELECT order_id, -quantity AS n, CAST(order_id AS VARCHAR) AS text, upper(email) FROM orders", "orders", &["order_id", "", "", ""])]
 #[case::filtered("SELECT order_id FROM orders WHERE quantity > 1 AND email LIKE '%@example.com' OR order_id IN ('a-1', 'a-2')", "orders", &["order_id"])]
 #[case::by_cases("SELECT CASE WHEN gift THEN 'g' ELSE lower(email) END, order_id, email IS NULL, quantity BETWEEN 1 AND 2 FROM orders", "orders", &["", "order_id", "", ""])]
 #[case::dates("SELECT order_id, day + INTERVAL '1 day', date_trunc('day', ordered_at), to_char(day, '%Y') FROM orders WHERE ordered_at > '2026-01-01'", "orders", &["order_id", "", "", ""])]

@@ -165,7 +165,11 @@ impl People {
             }
         }
         let file = files.first()?;
-        let remove = json!({"remove": {"path": file["path"], "dataChange": true, "deletionTimestamp": 1}});
+        let mut remove = json!({"remove": {"path": file["path"], "dataChange": true, "deletionTimestamp": 1}});
+        // A file is named by its path and its deletion vector.
+        if let Some(vector) = file.get("deletionVector") {
+            remove["remove"]["deletionVector"] = vector.clone();
+        }
         let info = json!({"commitInfo": {"operation": "DELETE", "timestamp": 1}});
         std::fs::write(self.entry(version + 1), format!("{info}\n{remove}")).unwrap();
         Some(())
