@@ -96,6 +96,6 @@ async fn an_older_version_whose_files_were_cleaned_up_is_400() {
     let detail = "an older version of a table that the query asks for is no longer kept: its files were cleaned up";
     Call::new(&scene).sql(&sql("orders VERSION AS OF 1")).send(&scene).await.assert_problem(400, detail);
     // Of the newest version, nothing is ever cleaned up.
-    let detail = "the tables can't be read at the moment: try again";
+    let detail = "the tables can't be read at the moment; try again";
     Call::new(&scene).sql(&sql("orders")).send(&scene).await.assert_problem(503, detail);
 }
