@@ -58,15 +58,17 @@ bench-scan: tools servers ## Measures queries of a table with deletion vectors b
 	@$(BENCH) scan -- $(QUICK)
 
 .PHONY: lint
-lint: tools ## Checks format, lints, licences and scripts
+lint: tools ## Checks format, lints, licences, Terraform and scripts
 	@cargo fmt --all --check
 	@cargo clippy --workspace --all-targets --locked -- --deny warnings
 	@if cargo deny --version >/dev/null 2>&1; then cargo deny --locked check; else echo "lint: cargo-deny isn't installed, so licences and advisories weren't checked (cargo install --locked cargo-deny)"; fi
+	@scripts/lint-terraform.sh
 	@if command -v shellcheck >/dev/null; then shellcheck $(SCRIPTS); else echo "lint: shellcheck isn't installed, so scripts weren't checked"; fi
 
 .PHONY: fmt
 fmt: ## Formats the code
 	@cargo fmt --all
+	@if command -v terraform >/dev/null; then terraform fmt -recursive infra/terraform; fi
 
 .PHONY: servers
 servers: ## Installs what the tests run besides freshet (Kafka, SeaweedFS, MiniStack), once, into .servers/

@@ -9,7 +9,6 @@ data "aws_msk_bootstrap_brokers" "this" {
 # Made by `freshet bootstrap` or by hand, never by Terraform: docs/deploy.md. There is no version here that a state could hold.
 resource "aws_secretsmanager_secret" "signing_key" {
   # checkov:skip=CKV2_AWS_57:Rotation replaces the key in every function at once and ends every token; it is done by hand, see docs/operate.md
-  # checkov:skip=CKV_AWS_149:Encrypted with the key of the account for Secrets Manager unless kms_key_arn gives another
   name        = "${var.name}/signing-key"
   description = "The Ed25519 key that signs the tokens of ${var.name}, as PKCS#8 PEM"
   kms_key_id  = var.kms_key_arn

@@ -30,9 +30,9 @@ variable "packages" {
 }
 
 variable "architecture" {
-  description = "What the packages were built for: arm64 or x86_64."
+  description = "What the packages were built for: x86_64 or arm64."
   type        = string
-  default     = "arm64"
+  default     = "x86_64"
 
   validation {
     condition     = contains(["arm64", "x86_64"], var.architecture)

@@ -39,7 +39,7 @@ module "freshet" {
   source = "../.."
 
   tenant     = "acme"
-  packages   = "${path.root}/../../../../target/package/arm64"
+  packages   = "${path.root}/../../../../target/package/x86_64"
   kafka      = { bootstrap_servers = var.bootstrap_servers, authentication = "none" }
   subnet_ids = var.subnet_ids
 }

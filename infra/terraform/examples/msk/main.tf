@@ -104,7 +104,7 @@ module "freshet" {
   source = "../.."
 
   tenant   = "acme"
-  packages = "${path.root}/../../../../target/package/arm64"
+  packages = "${path.root}/../../../../target/package/x86_64"
 
   kafka = {
     msk_cluster_arn    = var.cluster_arn

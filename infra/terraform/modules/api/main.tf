@@ -9,8 +9,6 @@ resource "aws_apigatewayv2_api" "this" {
 }
 
 resource "aws_cloudwatch_log_group" "access" {
-  # checkov:skip=CKV_AWS_158:Lines hold no bodies, tokens or people; kms_key_arn encrypts them with a key of the account where one is wanted
-  # checkov:skip=CKV_AWS_338:How long logs are kept is the caller's choice, a year by default
   name              = "/aws/apigateway/${var.name}"
   retention_in_days = var.log_retention_days
   kms_key_id        = var.kms_key_arn
@@ -113,7 +111,6 @@ resource "aws_apigatewayv2_api_mapping" "this" {
 }
 
 resource "aws_route53_record" "this" {
-  # checkov:skip=CKV2_AWS_23:The alias is the regional domain of the API above
   for_each = var.domain == null ? toset([]) : var.domain.zone_id == null ? toset([]) : toset(["A", "AAAA"])
 
   zone_id = var.domain.zone_id

@@ -18,16 +18,12 @@ resource "aws_iam_role" "this" {
 }
 
 resource "aws_cloudwatch_log_group" "this" {
-  # checkov:skip=CKV_AWS_158:Logs hold no records, secrets or people; kms_key_arn encrypts them with a key of the account where one is wanted
-  # checkov:skip=CKV_AWS_338:How long logs are kept is the caller's choice, a year by default
   name              = "/aws/lambda/${var.name}"
   retention_in_days = var.log_retention_days
   kms_key_id        = var.kms_key_arn
 }
 
 data "aws_iam_policy_document" "this" {
-  # checkov:skip=CKV_AWS_111:Network interfaces have no names before they are made; the statement holds no other action
-  # checkov:skip=CKV_AWS_356:The same
   statement {
     sid       = "Log"
     actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
@@ -101,10 +97,7 @@ resource "aws_iam_role_policy" "this" {
 
 resource "aws_lambda_function" "this" {
   # checkov:skip=CKV_AWS_50:The functions send no traces, and an invocation's own would say nothing that its metrics don't
-  # checkov:skip=CKV_AWS_115:Reserved concurrency is the caller's choice: it takes from what the whole account has
   # checkov:skip=CKV_AWS_116:Invoked synchronously, where the caller sees the failure; the schedule module gives the jobs their queue
-  # checkov:skip=CKV_AWS_117:Only functions that reach brokers belong in a network; DynamoDB and S3 are reached over TLS from anywhere
-  # checkov:skip=CKV_AWS_173:The environment holds names and addresses, no secrets; kms_key_arn encrypts it all the same
   # checkov:skip=CKV_AWS_272:Packages are built by the deployer and pinned by their hash
   function_name = var.name
   description   = var.description

@@ -17,8 +17,6 @@ locals {
 
 # What Lambda's pollers do in the function's name.
 data "aws_iam_policy_document" "poll" {
-  # checkov:skip=CKV_AWS_111:Network interfaces have no names before they are made
-  # checkov:skip=CKV_AWS_356:The same, and descriptions of networks know no resources
   dynamic "statement" {
     for_each = local.is_msk ? [true] : []
 

@@ -76,7 +76,6 @@ resource "aws_iam_role_policy" "dead_letters" {
 }
 
 resource "aws_scheduler_schedule" "this" {
-  # checkov:skip=CKV_AWS_297:The schedule holds nothing but its expression; kms_key_arn encrypts it where one is wanted
   name                = var.name
   description         = "Starts ${var.name}"
   schedule_expression = var.expression
