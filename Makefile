@@ -39,6 +39,12 @@ FUZZ_SECONDS ?= 60
 fuzz: ## Fuzzes decoding and splitting for FUZZ_SECONDS each (60), where cargo-fuzz and a nightly compiler are installed
 	@if cargo +nightly fuzz --version >/dev/null 2>&1; then for target in json split xml; do cargo +nightly fuzz run "$$target" -- -max_total_time=$(FUZZ_SECONDS) -max_len=20000; done; else echo "fuzz: needs cargo-fuzz and a nightly compiler (cargo install --locked cargo-fuzz; rustup toolchain install nightly)"; fi
 
+ARCHITECTURE ?= x86_64
+
+.PHONY: package
+package: tools ## Builds the zip files for AWS Lambda into target/package/ (ARCHITECTURE=arm64 or x86_64)
+	@scripts/package.sh $(ARCHITECTURE)
+
 BENCH := cargo run --release --locked --package freshet-benches --bin
 
 .PHONY: bench-decode
