@@ -71,6 +71,18 @@ lint: tools ## Checks format, lints, licences, Terraform and scripts
 	@scripts/lint-terraform.sh
 	@if command -v shellcheck >/dev/null; then shellcheck $(SCRIPTS); else echo "lint: shellcheck isn't installed, so scripts weren't checked"; fi
 
+EMULATOR ?= localstack
+COMPOSE = docker compose --file localstack/compose.yaml --profile $(EMULATOR)
+
+.PHONY: localstack-up
+localstack-up: ## Starts DynamoDB, S3 and Kafka in Docker (EMULATOR=localstack, which needs LOCALSTACK_AUTH_TOKEN, or ministack)
+	@if [[ $(EMULATOR) == localstack && -z $${LOCALSTACK_AUTH_TOKEN:-} ]]; then echo "LocalStack asks for LOCALSTACK_AUTH_TOKEN; without one: make localstack-up EMULATOR=ministack" >&2; exit 1; fi
+	@$(COMPOSE) up --detach --wait
+
+.PHONY: localstack-down
+localstack-down: ## Stops them, and removes what they kept
+	@$(COMPOSE) down --volumes
+
 .PHONY: fmt
 fmt: ## Formats the code
 	@cargo fmt --all
