@@ -9,7 +9,7 @@ SCRIPTS := $(wildcard scripts/*.sh) .ci/run
 
 .PHONY: help
 help: ## Lists the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: demo
 demo: tools ## Builds freshet, sends 69,659 real purchases through it, and checks what comes out to the cent
