@@ -1,21 +1,13 @@
 #!/usr/bin/env bash
-# Checks infra/terraform without an AWS account: format, every resource and argument against the AWS provider's schema, references
-# between modules, names of settings, paths and log lines against the Rust source, and checkov. What it needs besides Python and npm it
-# installs into .servers/terraform, or below where FRESHET_SERVERS says, from the pinned lists in scripts/servers/terraform.
+# Checks infra/terraform without an AWS account: format; every resource and argument against the AWS provider's schema; references
+# between modules; names of settings, paths and log lines against the Rust source; whether Terraform can evaluate the examples; and
+# checkov. What it needs besides Python and npm it installs into .servers/terraform, or below where FRESHET_SERVERS says, from the pinned
+# lists in scripts/servers/terraform.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 pinned=$root/scripts/servers/terraform
 tools=${FRESHET_SERVERS:-$root/.servers}/terraform
-
-format() {
-  local binary
-  if binary=$(command -v terraform || command -v tofu); then
-    "$binary" fmt -check -diff -recursive "$root/infra/terraform"
-  else
-    echo "lint: neither terraform nor tofu is installed, so the format of Terraform's files wasn't checked (https://developer.hashicorp.com/terraform/install)"
-  fi
-}
 
 install_tools() {
   local lists=("$pinned/requirements.txt" "$pinned/provider.txt") stamp archive package integrity found
@@ -52,7 +44,12 @@ install_tools() {
   echo "$stamp" >"$tools/stamp"
 }
 
-format
+terraform=$(command -v terraform || command -v tofu || true)
+if [[ $terraform ]]; then
+  "$terraform" fmt -check -diff -recursive "$root/infra/terraform"
+else
+  echo "lint: neither terraform nor tofu is installed, so Terraform's files were neither formatted nor evaluated (https://developer.hashicorp.com/terraform/install)"
+fi
 for needed in python3 npm; do
   if ! command -v "$needed" >/dev/null; then
     echo "lint: $needed isn't installed, so Terraform's files weren't checked (Debian: apt-get install python3 python3-venv npm)"
@@ -63,4 +60,7 @@ install_tools
 export FRESHET_PROVIDER_AWS=$tools/provider/package PYTHONDONTWRITEBYTECODE=1
 "$tools/python/bin/python" "$root/scripts/terraform/check.py" "$FRESHET_PROVIDER_AWS"
 "$tools/python/bin/python" "$root/scripts/terraform/test_check.py" --quiet
+if [[ $terraform ]]; then
+  "$tools/python/bin/python" "$root/scripts/terraform/evaluate.py" "$terraform" "$FRESHET_PROVIDER_AWS"
+fi
 "$tools/python/bin/checkov" --directory "$root/infra/terraform" --framework terraform --skip-download --quiet --compact
