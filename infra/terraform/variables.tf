@@ -42,7 +42,7 @@ variable "architecture" {
 
 variable "kafka" {
   description = <<-EOT
-    The cluster that the queue is on, and the topic on it, which must exist.
+    The cluster that the queue is on, and the topic on it. Both must be there before this is planned.
     Give `msk_cluster_arn`, or `bootstrap_servers` as host:port separated by commas.
     `authentication` is none, plain, scram-sha-256 or scram-sha-512; all but none need `secret_arn`, a secret in Secrets Manager with the
     members `username` and `password`. MSK knows none and scram-sha-512. `secret_kms_key_arn` is the secret's key, where it is your own.
