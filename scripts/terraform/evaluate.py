@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Lets Terraform itself evaluate the examples, without the provider: `evaluate.py TERRAFORM PACKAGE`.
+"""Lets Terraform itself evaluate the examples, without the provider: `evaluate.py TERRAFORM PACKAGE`; `--show` shows the plans.
 
 In a copy, each resource becomes a local value with its arguments, and what it exports becomes made-up values of the right types. So
 Terraform finds every expression that it can't evaluate, and every variable that a validation refuses.
@@ -15,7 +15,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from hcl import parse
 from modules import Module
 from schema import Schema
 
@@ -158,8 +157,8 @@ def main(binary, package):
             (place / "main.tf").write_text(converted(Module(path), schema))
         packages = copy.parents[1] / "target/package/x86_64"
         packages.mkdir(parents=True)
-        for name in ("ingest", "query", "profile", "admin", "writer", "runner", "maintain"):
-            (packages / f"{name}.zip").write_text("")
+        for manifest in [*REPOSITORY.glob("functions/*/Cargo.toml"), *REPOSITORY.glob("jobs/*/Cargo.toml")]:
+            (packages / f"{manifest.parent.name}.zip").write_text("")
         environment = {name: value for name, value in os.environ.items() if name != "TF_CLI_CONFIG_FILE"} | {"CHECKPOINT_DISABLE": "1", "TF_IN_AUTOMATION": "1"}
         for example, variables, complaint in CASES:
             place = copy / "examples" / example

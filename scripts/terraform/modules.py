@@ -1,5 +1,6 @@
 """Checks Terraform's modules: against the provider's schema, and their references, within a module and between modules."""
 
+import difflib
 from pathlib import Path
 
 import hcl
@@ -22,8 +23,6 @@ FUNCTIONS = set(
 
 
 def suggestion(name, known):
-    import difflib
-
     near = difflib.get_close_matches(name, known, n=1)
     return f"; did you mean {near[0]}?" if near else ""
 
