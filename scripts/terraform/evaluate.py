@@ -7,7 +7,6 @@ Terraform finds every expression that it can't evaluate, and every variable that
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
