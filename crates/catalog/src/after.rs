@@ -88,6 +88,9 @@ pub(crate) fn references(definition: &Definition) -> Vec<Reference<'_>> {
         }
         Definition::Query(query) => vec![database(&query.database)],
         Definition::Index(index) => vec![database(&index.database)],
+        Definition::Activation(activation) => {
+            vec![Reference { path: "query".to_owned(), kind: ResourceKind::Queries, name: &activation.query }]
+        }
         Definition::ApiKey(key) => {
             let streams = list("streams", ResourceKind::Streams, key.streams.as_deref().unwrap_or_default());
             let databases = list("databases", ResourceKind::Databases, key.databases.as_deref().unwrap_or_default());

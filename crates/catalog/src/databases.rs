@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use freshet_model::{
-    DatabaseDefinition, Definition, IndexDefinition, PayloadFormat, Problems, QueryDefinition, ResourceKind, SqlTable,
-    TableDefinition, did_you_mean,
+    ActivationDefinition, DatabaseDefinition, Definition, IndexDefinition, PayloadFormat, Problems, QueryDefinition,
+    ResourceKind, SqlTable, TableDefinition, did_you_mean,
 };
 use freshet_sql::{Select, capped, find_table, parse_select};
 
@@ -46,7 +46,11 @@ pub(crate) fn check(after: &After<'_>, name: &str, definition: &Definition, prob
             check_name_in_databases(after, name, table, problems);
         }
         Definition::Database(database) => check_database(after, name, database, problems),
-        Definition::Query(query) => check_query(after, query, problems),
+        Definition::Query(query) => {
+            check_query(after, query, problems);
+            check_sent(after, name, query, problems);
+        }
+        Definition::Activation(activation) => check_activation(after, activation, problems),
         Definition::Index(index) => check_index(after, index, problems),
         Definition::Stream(_) | Definition::ApiKey(_) => {}
     }
@@ -176,6 +180,31 @@ fn check_query(after: &After<'_>, query: &QueryDefinition, problems: &mut Proble
     for name in declared.iter().filter(|name| !used.contains(**name)) {
         let hint = near(name, used.iter().map(String::as_str));
         problems.add(format!("parameters.{name}"), format!("the query doesn't use ${name}{hint}"));
+    }
+}
+
+/// Nobody is there to give an activation's query its parameters.
+fn check_activation(after: &After<'_>, activation: &ActivationDefinition, problems: &mut Problems) {
+    let query = activation.query.as_str();
+    if let Some(Definition::Query(definition)) = after.get(ResourceKind::Queries, query)
+        && !definition.parameters.is_empty()
+    {
+        let message = format!("saved query {query} has parameters; an activation sends one that has none");
+        problems.add("query", message);
+    }
+}
+
+fn check_sent(after: &After<'_>, name: &str, query: &QueryDefinition, problems: &mut Problems) {
+    if query.parameters.is_empty() {
+        return;
+    }
+    for (_, activation, definition) in after.all() {
+        if let Definition::Activation(definition) = definition
+            && definition.query.as_str() == name
+        {
+            let message = format!("activation {activation} sends this query, so it can have no parameters");
+            problems.add("parameters", message);
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The definitions of a tenant's resources (streams, databases, tables, saved queries, profile indexes, API keys), typed,
+//! The definitions of a tenant's resources (streams, databases, tables, saved queries, profile indexes, activations, API keys), typed,
 //! over the store.
 //!
 //! Promises:
@@ -36,4 +36,4 @@ pub use error::CatalogError;
 pub use file::{FileProblem, FileProblems, MAX_FILE_BYTES, ResourceFile};
 pub use plan::{Action, Plan, PlanEntry};
 pub use resource::{Change, ETag, InvalidETag, Precondition, PutOutcome, Resource};
-pub use snapshot::{ApiKey, Database, Index, Query, Stream, Table, TenantCatalog};
+pub use snapshot::{Activation, ApiKey, Database, Index, Query, Stream, Table, TenantCatalog};

@@ -130,6 +130,7 @@ pub(crate) fn check_name(kind: ResourceKind, path: &str, name: &str) -> Result<(
         | ResourceKind::Databases
         | ResourceKind::Queries
         | ResourceKind::Indexes
+        | ResourceKind::Activations
         | ResourceKind::ApiKeys => ResourceName::parse(name).map(drop),
     };
     checked.map_err(|refusal| Problems::one(path, refusal.to_string()))
@@ -143,6 +144,7 @@ pub(crate) fn singular(kind: ResourceKind) -> &'static str {
         ResourceKind::Tables => "table",
         ResourceKind::Queries => "saved query",
         ResourceKind::Indexes => "profile index",
+        ResourceKind::Activations => "activation",
         ResourceKind::ApiKeys => "API key",
     }
 }

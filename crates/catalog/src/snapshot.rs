@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use freshet_model::{
-    ApiKeyDefinition, ApiKeyId, DatabaseDefinition, Definition, IndexDefinition, IndexId, QueryDefinition,
-    ResourceName, StreamDefinition, StreamId, TableDefinition, TableName, TenantId,
+    ActivationDefinition, ApiKeyDefinition, ApiKeyId, DatabaseDefinition, Definition, IndexDefinition, IndexId,
+    QueryDefinition, ResourceName, StreamDefinition, StreamId, TableDefinition, TableName, TenantId,
 };
 use jiff::Timestamp;
 
@@ -72,6 +72,17 @@ pub struct Index {
     pub updated_at: Timestamp,
 }
 
+/// An activation, named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Activation {
+    /// Its name.
+    pub name: ResourceName,
+    /// What it is.
+    pub definition: ActivationDefinition,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
 /// An API key, named. Its secret is not here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiKey {
@@ -98,6 +109,7 @@ pub struct TenantCatalog {
     queries: BTreeMap<ResourceName, Arc<Query>>,
     indexes: BTreeMap<ResourceName, Arc<Index>>,
     indexes_by_id: HashMap<IndexId, Arc<Index>>,
+    activations: BTreeMap<ResourceName, Arc<Activation>>,
     api_keys: BTreeMap<ResourceName, Arc<ApiKey>>,
     api_keys_by_id: HashMap<ApiKeyId, Arc<ApiKey>>,
 }
@@ -188,6 +200,17 @@ impl TenantCatalog {
         self.indexes.values()
     }
 
+    /// The activation of a name.
+    #[must_use]
+    pub fn activation(&self, name: &str) -> Option<&Arc<Activation>> {
+        self.activations.get(name)
+    }
+
+    /// Every activation, by name.
+    pub fn activations(&self) -> impl Iterator<Item = &Arc<Activation>> {
+        self.activations.values()
+    }
+
     /// The API key of a name.
     #[must_use]
     pub fn api_key(&self, name: &str) -> Option<&Arc<ApiKey>> {
@@ -221,6 +244,7 @@ impl TenantCatalog {
             queries: BTreeMap::new(),
             indexes: BTreeMap::new(),
             indexes_by_id: HashMap::new(),
+            activations: BTreeMap::new(),
             api_keys: BTreeMap::new(),
             api_keys_by_id: HashMap::new(),
         };
@@ -289,6 +313,11 @@ impl TenantCatalog {
                 });
                 self.indexes.insert(name, Arc::clone(&index));
                 self.indexes_by_id.insert(id, index);
+            }
+            Definition::Activation(definition) => {
+                let name = resource_name()?;
+                let (definition, created_at) = (definition.clone(), resource.created_at);
+                self.activations.insert(name.clone(), Arc::new(Activation { name, definition, created_at }));
             }
             Definition::ApiKey(definition) => {
                 let name = resource_name()?;

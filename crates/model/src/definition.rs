@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    ApiKeyDefinition, DatabaseDefinition, IndexDefinition, Problems, QueryDefinition, StreamDefinition,
-    TableDefinition, did_you_mean,
+    ActivationDefinition, ApiKeyDefinition, DatabaseDefinition, IndexDefinition, Problems, QueryDefinition,
+    StreamDefinition, TableDefinition, did_you_mean,
 };
 
 /// The kinds of resources, in the order in which one may refer to another.
@@ -25,16 +25,18 @@ pub enum ResourceKind {
     Queries,
     /// Profiles by key, kept from a SELECT over a database.
     Indexes,
+    /// Results of saved queries that are sent somewhere.
+    Activations,
     /// Named identities with scopes.
     ApiKeys,
 }
 
 impl ResourceKind {
     /// Every kind.
-    pub const ALL: [Self; 6] =
-        [Self::Streams, Self::Databases, Self::Tables, Self::Queries, Self::Indexes, Self::ApiKeys];
+    pub const ALL: [Self; 7] =
+        [Self::Streams, Self::Databases, Self::Tables, Self::Queries, Self::Indexes, Self::Activations, Self::ApiKeys];
 
-    /// As in a resource file and in a URL: `streams`, `databases`, `tables`, `queries`, `indexes`, `api-keys`.
+    /// As in a resource file and in a URL: `streams`, `databases`, `tables`, `queries`, `indexes`, `activations`, `api-keys`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -43,6 +45,7 @@ impl ResourceKind {
             Self::Tables => "tables",
             Self::Queries => "queries",
             Self::Indexes => "indexes",
+            Self::Activations => "activations",
             Self::ApiKeys => "api-keys",
         }
     }
@@ -82,6 +85,8 @@ pub enum Definition {
     Query(QueryDefinition),
     /// Of a profile index.
     Index(IndexDefinition),
+    /// Of an activation.
+    Activation(ActivationDefinition),
     /// Of an API key.
     ApiKey(ApiKeyDefinition),
 }
@@ -99,6 +104,7 @@ impl Definition {
             ResourceKind::Tables => TableDefinition::read(path, value).map(Self::Table),
             ResourceKind::Queries => QueryDefinition::read(path, value).map(Self::Query),
             ResourceKind::Indexes => IndexDefinition::read(path, value).map(Self::Index),
+            ResourceKind::Activations => ActivationDefinition::read(path, value).map(Self::Activation),
             ResourceKind::ApiKeys => ApiKeyDefinition::read(path, value).map(Self::ApiKey),
         }
     }
@@ -112,6 +118,7 @@ impl Definition {
             Self::Table(_) => ResourceKind::Tables,
             Self::Query(_) => ResourceKind::Queries,
             Self::Index(_) => ResourceKind::Indexes,
+            Self::Activation(_) => ResourceKind::Activations,
             Self::ApiKey(_) => ResourceKind::ApiKeys,
         }
     }

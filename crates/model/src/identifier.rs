@@ -243,6 +243,17 @@ identifier!(
 );
 
 identifier!(
+    /// The name of a secret that the deployment keeps for a tenant: 1 to 64 of `A-Z a-z 0-9 _ -`, beginning with a letter.
+    SecretName,
+    "name of a secret",
+    "1 to 64 of A-Z, a-z, 0-9, _ and -, beginning with a letter",
+    |text| {
+        length_and_characters(text, 64, |byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
+            && starts_with(text, |byte| byte.is_ascii_alphabetic())
+    }
+);
+
+identifier!(
     /// The local name of the XML element that makes a row, without a namespace's prefix: 1 to 255 bytes of letters, digits,
     /// `_`, `-` and `.`, beginning with a letter or `_`.
     RowTag,

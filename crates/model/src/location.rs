@@ -1,4 +1,4 @@
-//! Where the files of an external table lie.
+//! Where the files of an external table lie, and those that an activation writes.
 
 use std::fmt;
 use std::str::FromStr;
@@ -49,7 +49,7 @@ impl FromStr for Location {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let wrong = |why: &str| {
             format!(
-                "{why}; a location is s3://bucket/path, file:///path, or a path below the tenant's external files, as customer360"
+                "{why}; a location is s3://bucket/path, file:///path, or a path below the tenant's own files, as customer360"
             )
         };
         if text.len() > MAX_BYTES {

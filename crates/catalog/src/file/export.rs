@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::ResourceFile;
 
 /// The order in which fields are written: what identifies first, what is long last. Others come after, by name.
-const ORDER: [&str; 28] = [
+const ORDER: [&str; 30] = [
     "name",
     "id",
     "description",
@@ -16,6 +16,7 @@ const ORDER: [&str; 28] = [
     "path",
     "location",
     "format",
+    "compression",
     "stream",
     "row_tag",
     "database",
@@ -32,6 +33,7 @@ const ORDER: [&str; 28] = [
     "scopes",
     "parameters",
     "query",
+    "send",
     "sql",
     "external",
     "tables",

@@ -17,7 +17,7 @@ use crate::resource::{Identity, check_name};
 pub const MAX_FILE_BYTES: usize = 4_194_304;
 
 /// A set of resources: `tenant = "acme"` and `[streams.x]`, `[databases.x]`, `[tables.x]`, `[queries.x]`,
-/// `[indexes.x]`, `[api-keys.x]`.
+/// `[indexes.x]`, `[activations.x]`, `[api-keys.x]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ResourceFile {
     /// Whose resources these are; none: whoever applies them.

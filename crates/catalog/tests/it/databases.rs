@@ -273,3 +273,25 @@ async fn a_row_tag_is_for_streams_of_xml(
         (put, _) => panic!("{put:?}"),
     }
 }
+
+#[tokio::test]
+async fn an_activation_sends_a_query_that_is_there_and_needs_no_parameters() {
+    let setup = Setup::new().with_orders().await;
+    let sends =
+        |query: &str| json!({"query": query, "destination": {"type": "files", "location": "o", "format": "csv"}});
+    let problems = refusal(&setup, ResourceKind::Activations, "out", sends("all_orders")).await;
+    assert_eq!(problems.to_string(), "query: there is no saved query all_orders");
+    setup.put(ResourceKind::Queries, "orders_of", orders_of()).await.unwrap();
+    let problems = refusal(&setup, ResourceKind::Activations, "out", sends("orders_of")).await;
+    assert_eq!(
+        problems.to_string(),
+        "query: saved query orders_of has parameters; an activation sends one that has none"
+    );
+    let plain = json!({"database": "retail", "sql": "SELECT * FROM orders"});
+    setup.put(ResourceKind::Queries, "all_orders", plain).await.unwrap();
+    setup.put(ResourceKind::Activations, "out", sends("all_orders")).await.unwrap();
+    let problems = refusal(&setup, ResourceKind::Queries, "all_orders", orders_of()).await;
+    assert_eq!(problems.to_string(), "parameters: activation out sends this query, so it can have no parameters");
+    let deleted = setup.catalog.delete(&setup.tenant, ResourceKind::Queries, "all_orders", Precondition::None).await;
+    assert!(deleted.unwrap_err().to_string().contains("activations.out"));
+}

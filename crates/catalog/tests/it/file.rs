@@ -47,6 +47,12 @@ query = "SELECT email, max(at) AS last FROM orders GROUP BY email"
 key = "email"
 filters = ["last"]
 
+[activations.sent]
+query = "all"
+send = "changes"
+key = "email"
+destination = { type = "webhook", url = "https://hooks.example.com/x", secret = "S", batch = 50 }
+
 [api-keys.web-shop]
 scopes = ["streams:write", "profiles:read"]
 streams = ["orders"]
@@ -101,6 +107,12 @@ filters = ["last"]
 refresh = "commit"
 query = "SELECT email, max(at) AS last FROM orders GROUP BY email"
 
+[activations.sent]
+key = "email"
+query = "all"
+send = "changes"
+destination = { type = "webhook", batch = 50, secret = "S", url = "https://hooks.example.com/x" }
+
 [api-keys.web-shop]
 scopes = ["streams:write", "profiles:read"]
 indexes = ["buyers"]
@@ -124,7 +136,7 @@ fn a_file_is_read_written_and_read_again() {
 #[case::unknown_kind("[stream.a]\n", "line 1, column 2: stream: unknown field; did you mean \"streams\"?")]
 #[case::later_kind(
     "[feeds.a]\n",
-    "line 1, column 2: feeds: unknown field; the fields here are tenant, streams, databases, tables, queries, indexes, api-keys"
+    "line 1, column 2: feeds: unknown field; the fields here are tenant, streams, databases, tables, queries, indexes, activations, api-keys"
 )]
 #[case::unknown_field(
     "[streams.a]\nshard = 2\n",
