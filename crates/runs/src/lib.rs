@@ -1,6 +1,6 @@
 //! Runs: work on a resource that takes longer than a request, recorded, and done by one runner at a time.
 //!
-//! Whoever wants a database or a profile index to be run [starts](Runs::start) a run, which is then queued. A runner [claims](Runs::claim)
+//! Whoever wants a database, a profile index or an activation to be run [starts](Runs::start) a run, which is then queued. A runner [claims](Runs::claim)
 //! it with a lease, [renews](Claim::renew) the lease while it works, records its steps, and [finishes](Claim::finish) it.
 //!
 //! What it promises:

@@ -19,11 +19,13 @@ pub enum RunKind {
     Databases,
     /// A profile index: its profiles are made anew.
     Indexes,
+    /// An activation: its query's result is sent.
+    Activations,
 }
 
 impl RunKind {
     /// Every kind.
-    pub const ALL: [Self; 2] = [Self::Databases, Self::Indexes];
+    pub const ALL: [Self; 3] = [Self::Databases, Self::Indexes, Self::Activations];
 
     /// As in URLs: `databases`.
     #[must_use]
@@ -31,6 +33,7 @@ impl RunKind {
         match self {
             Self::Databases => "databases",
             Self::Indexes => "indexes",
+            Self::Activations => "activations",
         }
     }
 }
