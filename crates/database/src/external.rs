@@ -99,12 +99,14 @@ impl ExternalFiles {
         let (store, path) = match place {
             Place::Own { path } => (&self.own, format!("external/{tenant}/{path}")),
             Place::S3 { path, .. } | Place::File { path } => {
-                let allowed = self.allowed.iter().find(|(prefix, _)| is_below(place, prefix.place()));
-                let (prefix, store) = allowed.ok_or_else(not_allowed)?;
-                if !stays_below(place, prefix.place()).await {
-                    return Err(not_allowed());
+                let mut found = None;
+                for (prefix, store) in &self.allowed {
+                    if lies_below(place, prefix.place()).await {
+                        found = Some(store);
+                        break;
+                    }
                 }
-                (store, path.clone())
+                (found.ok_or_else(not_allowed)?, path.clone())
             }
         };
         // A location holds nothing that an object's path can't.
@@ -115,6 +117,11 @@ impl ExternalFiles {
 
 fn missing(table: &ExternalTable) -> DatabaseError {
     DatabaseError::Missing { table: table.name.to_string(), format: table.format.as_str() }
+}
+
+/// Whether a place is another one, or lies below it, whatever symbolic links are on the way.
+pub async fn lies_below(place: &Place, prefix: &Place) -> bool {
+    is_below(place, prefix) && stays_below(place, prefix).await
 }
 
 /// Whether a place is another one, or lies below it.
@@ -132,12 +139,15 @@ async fn stays_below(place: &Place, prefix: &Place) -> bool {
     let (Place::File { path }, Place::File { path: prefix }) = (place, prefix) else { return true };
     let root = LocalPath::new("/");
     let (path, prefix) = (root.join(path), root.join(prefix));
-    let (path, prefix) = tokio::join!(tokio::fs::canonicalize(path), tokio::fs::canonicalize(prefix));
-    match (path, prefix) {
-        (Ok(path), Ok(prefix)) => path.starts_with(prefix),
-        // What is not there leads nowhere.
-        _ => true,
+    // What is not there leads nowhere.
+    let Ok(prefix) = tokio::fs::canonicalize(prefix).await else { return true };
+    // Of a path that is not there yet, the nearest folder that is says where it will be.
+    for nearest in path.ancestors() {
+        if let Ok(nearest) = tokio::fs::canonicalize(nearest).await {
+            return nearest.starts_with(&prefix);
+        }
     }
+    true
 }
 
 #[cfg(test)]

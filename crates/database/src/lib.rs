@@ -21,6 +21,6 @@ mod reader;
 mod tables;
 
 pub use error::DatabaseError;
-pub use external::{ExternalFiles, MAX_FILES};
+pub use external::{ExternalFiles, MAX_FILES, lies_below};
 pub use reader::{DatabaseReader, OpenTable, TableVersions};
 pub use tables::{DatabaseTable, DatabaseTables, TableKind, TableRead};

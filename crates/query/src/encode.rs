@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use arrow::ipc::writer::StreamWriter;
 use bytes::Bytes;
@@ -21,7 +22,7 @@ use crate::cells::{Cells, Separator, write_field, write_json};
 use crate::flow::Flow;
 use crate::json::{JsonObjects, refuse_equal_names};
 use crate::rows::{Statistics, Summary};
-use crate::{Format, QueryError, Rows};
+use crate::{Format, QueryError, ResultColumn, Rows};
 
 /// Bytes of a piece, unless it is the last; one batch may exceed it.
 const PIECE_BYTES: usize = 64 << 10;
@@ -60,13 +61,49 @@ impl Stream for Encoded {
     }
 }
 
+/// Batches as a file in a format that says nothing of the whole, for those who split the rows of a result over several, or add columns.
+pub struct FileEncoder(Encoder);
+
+impl FileEncoder {
+    /// Of batches of a schema, whose columns are these.
+    ///
+    /// # Errors
+    /// [`QueryError::Invalid`]: the format can't hold such columns.
+    pub fn new(format: Format, schema: &SchemaRef, columns: &[ResultColumn]) -> Result<Self, QueryError> {
+        Encoder::new(format, schema, columns, usize::MAX).map(Self)
+    }
+
+    /// Adds rows.
+    ///
+    /// # Errors
+    /// A value can't be written.
+    pub fn write(&mut self, batch: &RecordBatch) -> Result<(), QueryError> {
+        self.0.write(batch)
+    }
+
+    /// What was written since the last time, if it is so many bytes.
+    pub fn take(&mut self, least: usize) -> Option<Bytes> {
+        self.0.take(least)
+    }
+
+    /// What is left, the end of the file included.
+    ///
+    /// # Errors
+    /// It can't be written.
+    pub fn finish(&mut self) -> Result<Option<Bytes>, QueryError> {
+        let (rows, truncated, statistics) = (self.0.rows, false, Statistics::default());
+        self.0.finish(Summary { rows, truncated, statistics }, Timestamp::UNIX_EPOCH)?;
+        Ok(self.0.take(1))
+    }
+}
+
 async fn write(
     mut rows: Rows,
     format: Format,
     most_bytes: usize,
     pieces: mpsc::Sender<Bytes>,
 ) -> Result<Summary, QueryError> {
-    let mut encoder = Encoder::new(format, &rows, most_bytes)?;
+    let mut encoder = Encoder::new(format, &rows.schema, &rows.columns, most_bytes)?;
     while let Some(batch) = rows.next().await {
         encoder.write(&batch?)?;
         if let Some(piece) = encoder.take(PIECE_BYTES) {
@@ -111,19 +148,24 @@ enum Writer {
 }
 
 impl Encoder {
-    fn new(format: Format, rows: &Rows, most_bytes: usize) -> Result<Self, QueryError> {
+    fn new(
+        format: Format,
+        schema: &SchemaRef,
+        columns: &[ResultColumn],
+        most_bytes: usize,
+    ) -> Result<Self, QueryError> {
         let mut body = Vec::new();
         let writer = match format {
             Format::Json => {
                 body.extend_from_slice(b"{\"columns\":");
-                write_json(&rows.columns, &mut body)?;
+                write_json(columns, &mut body)?;
                 body.extend_from_slice(b",\"rows\":[");
                 Writer::Json { body, separator: Separator::default() }
             }
-            Format::NdJson => Writer::NdJson { body, objects: JsonObjects::of(&rows.columns)? },
+            Format::NdJson => Writer::NdJson { body, objects: JsonObjects::of(columns)? },
             Format::Csv => {
                 let mut separator = Separator::default();
-                for column in &rows.columns {
+                for column in columns {
                     separator.write(&mut body);
                     write_field(&column.name, &mut body);
                 }
@@ -131,13 +173,13 @@ impl Encoder {
                 Writer::Csv { body }
             }
             Format::ArrowStream => {
-                Writer::ArrowStream(Box::new(StreamWriter::try_new(body, &rows.schema).map_err(of_arrow)?))
+                Writer::ArrowStream(Box::new(StreamWriter::try_new(body, schema).map_err(of_arrow)?))
             }
             Format::Parquet => {
-                refuse_equal_names(&rows.columns)?;
+                refuse_equal_names(columns)?;
                 let compression = Compression::ZSTD(ZstdLevel::default());
                 let properties = WriterProperties::builder().set_compression(compression).build();
-                let writer = ArrowWriter::try_new(body, rows.schema.clone(), Some(properties)).map_err(of_parquet)?;
+                let writer = ArrowWriter::try_new(body, schema.clone(), Some(properties)).map_err(of_parquet)?;
                 Writer::Parquet(Box::new(writer))
             }
         };

@@ -44,7 +44,7 @@ mod sizes;
 mod tables;
 mod windows;
 
-pub use encode::Encoded;
+pub use encode::{Encoded, FileEncoder};
 pub use engine::{EngineSettings, MAX_ROWS, Query, QueryEngine};
 pub use error::QueryError;
 pub use format::Format;

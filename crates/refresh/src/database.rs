@@ -62,13 +62,12 @@ impl Refresher {
         tables: &DatabaseTables,
         table: &SqlTable,
     ) -> Result<(Counts, TableVersions), RefreshFailure> {
-        let opened = self.open(tables, &table.sql).await?;
-        let rows = self.start(&opened, opened.tables(), None).await?;
+        let (rows, versions) = self.answer(tables, &table.sql, None).await?;
         let schema = stored_schema(&rows)?;
         let path = made_table_path(catalog.tenant(), database, &table.name);
         let batches = rows.map(|batch| batch.and_then(|batch| stored(&batch, &schema)));
         let made = self.reader.tables().replace(&path, schema.clone(), batches).await?;
         let counts = [("rows", made.rows), ("bytes", made.bytes), ("version", made.version)];
-        Ok((counts.map(|(name, count)| (name.to_owned(), count)).into(), opened.versions()))
+        Ok((counts.map(|(name, count)| (name.to_owned(), count)).into(), versions))
     }
 }

@@ -73,6 +73,21 @@ impl Refresher {
         Ok(self.reader.versions(tables, &named).await?)
     }
 
+    /// Starts a SELECT, and says which versions of which tables it reads.
+    ///
+    /// # Errors
+    /// It is none, one of its tables can't be opened, or it can't be planned.
+    pub async fn answer(
+        &self,
+        tables: &DatabaseTables,
+        sql: &str,
+        sorted_by_text: Option<String>,
+    ) -> Result<(Rows, TableVersions), RefreshFailure> {
+        let opened = self.open(tables, sql).await?;
+        let rows = self.start(&opened, opened.tables(), sorted_by_text).await?;
+        Ok((rows, opened.versions()))
+    }
+
     /// Opens what a SELECT reads.
     async fn open(&self, tables: &DatabaseTables, sql: &str) -> Result<Opened, RefreshFailure> {
         let select = parse(sql)?;
