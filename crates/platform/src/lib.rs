@@ -15,13 +15,15 @@ mod credentials;
 pub mod files;
 mod links;
 mod private_file;
+mod secrets;
 mod services;
 mod settings;
 pub mod telemetry;
 
 pub use clock::Clock;
 pub use private_file::write_private;
-pub use services::{ExternalRoots, FileServices, OpenError, Services, StoreServices, TableFiles};
+pub use secrets::Secrets;
+pub use services::{ActivationServices, ExternalRoots, FileServices, OpenError, Services, StoreServices, TableFiles};
 pub use settings::{
     FilesSettings, KafkaConnection, KeySettings, LogFormat, QueueSettings, Settings, SettingsError, StoreSettings,
     parse_duration,

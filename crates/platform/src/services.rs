@@ -10,7 +10,7 @@ use std::sync::Arc;
 use aws_config::{BehaviorVersion, SdkConfig};
 use freshet_access::{Access, SigningKey, SigningKeyError};
 use freshet_catalog::Catalog;
-use freshet_model::{Location, Place};
+use freshet_model::{Location, Network, Place};
 use freshet_queue::{EmbeddedQueue, EmbeddedSettings, KafkaQueue, KafkaSettings, Queue, QueueError, TopicCreation};
 use freshet_store::{DynamoSettings, DynamoStore, RedbStore, Store, StoreError};
 use object_store::ObjectStore;
@@ -25,7 +25,7 @@ use crate::credentials::ChainCredentials;
 use crate::files::DurableDirectory;
 use crate::links::PrefixSigner;
 use crate::{
-    Clock, FilesSettings, KafkaConnection, KeySettings, QueueSettings, Settings, StoreSettings, write_private,
+    Clock, FilesSettings, KafkaConnection, KeySettings, QueueSettings, Secrets, Settings, StoreSettings, write_private,
 };
 
 /// Why the services could not be opened.
@@ -104,8 +104,19 @@ impl StoreServices {
     }
 }
 
-/// Prefixes below which external tables may lie, each with the files of its bucket, or of this machine, from their root on.
+/// Prefixes below which external tables may lie, or activations write, each with the files of its bucket, or of this machine, from their root on.
 pub type ExternalRoots = Vec<(Location, Arc<dyn ObjectStore>)>;
+
+/// What activations work with besides.
+#[derive(Debug)]
+pub struct ActivationServices {
+    /// Where they may write files besides tenants' own output files.
+    pub outputs: ExternalRoots,
+    /// Networks that webhooks may reach though they are not public.
+    pub networks: Arc<[Network]>,
+    /// Tenants' secrets.
+    pub secrets: Secrets,
+}
 
 /// What handlers work with that read tables and need no queue: they start without one.
 #[derive(Debug)]
@@ -120,6 +131,8 @@ pub struct FileServices {
     pub root: Url,
     /// Where external tables may lie besides.
     pub external: ExternalRoots,
+    /// What activations work with besides.
+    pub activations: ActivationServices,
     /// The definitions.
     pub catalog: Arc<Catalog>,
     /// Keys and tokens.
@@ -139,7 +152,12 @@ impl FileServices {
         let StoreServices { store, catalog, access, clock } = StoreServices::open_with(settings, &aws).await?;
         let Files { store: files, signer, root } = open_files(settings, &aws)?;
         let external = open_external(settings, &aws)?;
-        Ok(Self { store, files, signer, root, external, catalog, access, clock })
+        let activations = ActivationServices {
+            outputs: open_outputs(settings, &aws)?,
+            networks: settings.webhook_networks.clone().into(),
+            secrets: Secrets::new(settings.secrets.clone()),
+        };
+        Ok(Self { store, files, signer, root, external, activations, catalog, access, clock })
     }
 }
 
@@ -197,7 +215,7 @@ async fn aws(settings: &Settings) -> SdkConfig {
     let is_in_s3 = |location: &Location| matches!(location.place(), Place::S3 { .. });
     let on_aws = matches!(settings.store, StoreSettings::DynamoDb { .. })
         || matches!(settings.files, FilesSettings::S3 { .. })
-        || settings.external.iter().any(is_in_s3);
+        || settings.external.iter().chain(&settings.outputs).any(is_in_s3);
     if on_aws {
         aws_config::defaults(BehaviorVersion::latest()).load().await
     } else {
@@ -324,6 +342,19 @@ fn open_external(settings: &Settings, aws: &SdkConfig) -> Result<ExternalRoots, 
         let files: Arc<dyn ObjectStore> = match location.place() {
             Place::S3 { bucket, .. } => Arc::new(bucket_files(bucket, settings.s3_endpoint.as_ref(), aws)?),
             Place::File { .. } | Place::Own { .. } => Arc::new(LocalFileSystem::new()),
+        };
+        roots.push((location.clone(), files));
+    }
+    Ok(roots)
+}
+
+/// The files that activations may write besides.
+fn open_outputs(settings: &Settings, aws: &SdkConfig) -> Result<ExternalRoots, OpenError> {
+    let mut roots = Vec::new();
+    for location in &settings.outputs {
+        let files: Arc<dyn ObjectStore> = match location.place() {
+            Place::S3 { bucket, .. } => Arc::new(bucket_files(bucket, settings.s3_endpoint.as_ref(), aws)?),
+            Place::File { .. } | Place::Own { .. } => Arc::new(DurableDirectory::open(Path::new("/"))?),
         };
         roots.push((location.clone(), files));
     }

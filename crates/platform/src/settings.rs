@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use freshet_model::{Location, Place, did_you_mean};
+use freshet_model::{Location, Network, Place, did_you_mean};
 use secrecy::SecretString;
 use url::Url;
 
@@ -132,6 +132,12 @@ pub struct Settings {
     pub s3_endpoint: Option<Url>,
     /// The prefixes below which external tables may lie, besides tenants' own external files; each in S3 or on this machine.
     pub external: Vec<Location>,
+    /// The prefixes below which activations may write files, besides tenants' own output files; each in S3 or on this machine.
+    pub outputs: Vec<Location>,
+    /// Networks that webhooks may reach though they are not public.
+    pub webhook_networks: Vec<Network>,
+    /// The directory of tenants' secrets: a folder a tenant, a file a secret.
+    pub secrets: PathBuf,
     /// The signing key.
     pub signing_key: KeySettings,
     /// Which log lines are written, as `info` or `freshet_table=debug,warn`.
@@ -176,6 +182,18 @@ pub(crate) const VARIABLES: &[(&str, &str)] = &[
     (
         "FRESHET_EXTERNAL_LOCATIONS",
         "prefixes below which external tables may lie, as s3://bucket/path or file:///path, several separated by commas; unset: only below external/<tenant>/ of the files",
+    ),
+    (
+        "FRESHET_ACTIVATION_LOCATIONS",
+        "prefixes below which activations may write files, as s3://bucket/path or file:///path, several separated by commas; unset: only below activations/<tenant>/ of the files",
+    ),
+    (
+        "FRESHET_WEBHOOK_NETWORKS",
+        "networks that webhooks may reach though they are not public, as 10.1.0.0/16, several separated by commas; unset: none",
+    ),
+    (
+        "FRESHET_SECRETS_DIRECTORY",
+        "directory of the secrets that activations name, each a file <tenant>/<name>; default <data>/secrets",
     ),
     ("FRESHET_SIGNING_KEY", "the Ed25519 key that signs tokens, PKCS#8 PEM"),
     ("FRESHET_SIGNING_KEY_FILE", "the file that holds it, made where it is missing; default <data>/signing-key.pem"),
@@ -278,7 +296,10 @@ impl Settings {
             index: reader.text("FRESHET_INDEX_DIRECTORY").map_or_else(|| data.join("index"), PathBuf::from),
             index_memory: reader.number("FRESHET_INDEX_MEMORY", 0, 1 << 20).unwrap_or(128) as usize * MEGABYTE,
             s3_endpoint: reader.parsed("FRESHET_S3_ENDPOINT"),
-            external: external(&mut reader),
+            external: locations(&mut reader, "FRESHET_EXTERNAL_LOCATIONS"),
+            outputs: locations(&mut reader, "FRESHET_ACTIVATION_LOCATIONS"),
+            webhook_networks: networks(&mut reader),
+            secrets: reader.text("FRESHET_SECRETS_DIRECTORY").map_or_else(|| data.join("secrets"), PathBuf::from),
             signing_key: match reader.text("FRESHET_SIGNING_KEY") {
                 Some(pem) => KeySettings::Pem(SecretString::from(pem)),
                 None => KeySettings::File(
@@ -365,19 +386,29 @@ fn files(reader: &mut Reader, data: &Path) -> FilesSettings {
     }
 }
 
-fn external(reader: &mut Reader) -> Vec<Location> {
-    let text = reader.text("FRESHET_EXTERNAL_LOCATIONS").unwrap_or_default();
+fn locations(reader: &mut Reader, name: &str) -> Vec<Location> {
+    let text = reader.text(name).unwrap_or_default();
     let mut locations = Vec::new();
     for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
         match part.parse::<Location>() {
             Ok(location) if !matches!(location.place(), Place::Own { .. }) => locations.push(location),
-            Ok(_own) => reader
-                .wrong
-                .push(format!("FRESHET_EXTERNAL_LOCATIONS: expected s3://bucket/path or file:///path, found {part:?}")),
-            Err(why) => reader.wrong.push(format!("FRESHET_EXTERNAL_LOCATIONS: {why}")),
+            Ok(_own) => reader.wrong.push(format!("{name}: expected s3://bucket/path or file:///path, found {part:?}")),
+            Err(why) => reader.wrong.push(format!("{name}: {why}")),
         }
     }
     locations
+}
+
+fn networks(reader: &mut Reader) -> Vec<Network> {
+    let text = reader.text("FRESHET_WEBHOOK_NETWORKS").unwrap_or_default();
+    let mut networks = Vec::new();
+    for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+        match part.parse() {
+            Ok(network) => networks.push(network),
+            Err(why) => reader.wrong.push(format!("FRESHET_WEBHOOK_NETWORKS: {why}")),
+        }
+    }
+    networks
 }
 
 /// A duration as `90s`, `15m`, `12h` or `7d`; none: it is not one.
