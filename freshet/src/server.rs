@@ -62,7 +62,7 @@ impl Running {
         let (what, ended) = tokio::select! {
             ended = &mut self.http => ("serving HTTP", ended),
             ended = &mut self.writer => ("writing tables", ended),
-            ended = &mut self.runner => ("running databases and indexes", ended),
+            ended = &mut self.runner => ("running databases, indexes and activations", ended),
             ended = &mut self.maintain => ("maintaining tables", ended),
         };
         CommandError::Failed(
@@ -134,7 +134,7 @@ pub(crate) async fn start(
     let consuming = ConsumeSettings::of_group(&settings.group);
     let writer = tokio::spawn(consume(Arc::new(context), consuming, stop.clone()));
     let runner = RunnerContext::of_services(&services.others, reader, RunnerLimits::of(&settings.data))
-        .map_err(|source| failed("databases and indexes can't be run", source))?;
+        .map_err(|source| failed("databases, indexes and activations can't be run", source))?;
     let runner = tokio::spawn(run_loop(Arc::new(runner), stop.clone()));
     let maintain = MaintainContext::new(Arc::clone(&services.catalog), tables, Maintenance::default());
     let maintain = tokio::spawn(freshet_job_maintain::run_loop(Arc::new(maintain), stop.clone()));

@@ -4,13 +4,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
+use freshet_activation::{ActivationLimits, Activator, OutputFiles, system_resolve};
 use freshet_catalog::Catalog;
 use freshet_database::DatabaseReader;
+use freshet_model::{SecretName, TenantId};
 use freshet_platform::{Clock, FileServices};
 use freshet_query::{EngineSettings, QueryEngine, QueryError};
 use freshet_refresh::Refresher;
 use freshet_runs::Runs;
 use freshet_store::Store;
+use object_store::ObjectStore;
 use uuid::Uuid;
 
 const MEBIBYTE: usize = 1 << 20;
@@ -42,7 +45,9 @@ pub struct RunnerContext {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) runs: Runs,
-    pub(crate) refresher: Refresher,
+    pub(crate) files: Arc<dyn ObjectStore>,
+    pub(crate) refresher: Arc<Refresher>,
+    pub(crate) activator: Activator,
     pub(crate) clock: Clock,
     /// Who claims runs: another for each process.
     pub(crate) holder: String,
@@ -61,10 +66,25 @@ impl RunnerContext {
         let engine = QueryEngine::new(limits.engine)?;
         let (clock, now) = (services.clock.clone(), services.clock.clone());
         let store = Arc::clone(&services.store);
+        let refresher = Arc::new(Refresher::new(reader, engine, Arc::clone(&store), move || now.now()));
+        let (secrets, now) = (services.activations.secrets.clone(), services.clock.clone());
+        let activator = Activator {
+            refresher: Arc::clone(&refresher),
+            store: Arc::clone(&store),
+            files: Arc::clone(&services.files),
+            outputs: OutputFiles::new(Arc::clone(&services.files), services.activations.outputs.clone()),
+            secrets: Arc::new(move |tenant: &TenantId, name: &SecretName| secrets.find(tenant, name)),
+            networks: Arc::clone(&services.activations.networks),
+            resolve: system_resolve(),
+            limits: ActivationLimits::default(),
+            clock: Box::new(move || now.now()),
+        };
         Ok(Self {
             catalog: Arc::clone(&services.catalog),
             runs: Runs::new(Arc::clone(&store)),
-            refresher: Refresher::new(reader, engine, Arc::clone(&store), move || now.now()),
+            files: Arc::clone(&services.files),
+            refresher,
+            activator,
             store,
             clock,
             holder: Uuid::new_v4().to_string(),

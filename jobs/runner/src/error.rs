@@ -16,4 +16,7 @@ pub enum RunnerError {
     /// What is kept of indexes can't be read or removed.
     #[error("the indexes' profiles can't be read or removed")]
     Store(#[from] StoreError),
+    /// What is kept of deleted activations can't be removed.
+    #[error("what is kept of deleted activations can't be removed")]
+    Activations(#[from] freshet_activation::ActivationError),
 }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use freshet_activation::{ActivationError, remove_deleted};
 use freshet_catalog::TenantCatalog;
-use freshet_database::DatabaseTables;
+use freshet_database::{DatabaseTables, TableVersions};
 use freshet_profile::IndexRef;
 use freshet_refresh::RefreshFailure;
 use freshet_runs::{Claim, Run, RunError, RunKind, RunState, Subject};
@@ -158,6 +159,7 @@ async fn clean_all(context: &RunnerContext) -> Result<(), RunnerError> {
     for tenant in context.catalog.tenants().await? {
         let catalog = context.catalog.snapshot(&tenant).await?;
         clean(&*context.store, &catalog, context.clock.now()).await?;
+        remove_deleted(&*context.store, &context.files, &catalog).await?;
     }
     Ok(())
 }
@@ -195,14 +197,21 @@ async fn do_next(context: &RunnerContext) -> Result<Option<Run>, RunnerError> {
 }
 
 /// What a run that is claimed is about.
-async fn run(
-    context: &RunnerContext,
-    claim: &Claim,
-) -> Result<Option<freshet_database::TableVersions>, RefreshFailure> {
+async fn run(context: &RunnerContext, claim: &Claim) -> Result<Option<TableVersions>, RefreshFailure> {
     let Subject { tenant, kind, name } = claim.subject();
     let catalog = context.catalog.snapshot(tenant).await?;
     match kind {
         RunKind::Databases => context.refresher.run_database(&catalog, name, claim).await,
+        RunKind::Activations => {
+            let activation = catalog.activation(name.as_str()).cloned();
+            let activation = activation.ok_or_else(|| RefreshFailure::Gone { what: format!("activation {name}") })?;
+            match context.activator.run_activation(&catalog, &activation, claim).await {
+                Ok(is_delivered) => Ok(is_delivered.then(TableVersions::new)),
+                Err(ActivationError::Record(lost)) => Err(lost.into()),
+                // Its step says why.
+                Err(_) => Ok(None),
+            }
+        }
         RunKind::Indexes => {
             let index = catalog.index(name.as_str()).cloned();
             let index = index.ok_or_else(|| RefreshFailure::Gone { what: format!("index {name}") })?;
