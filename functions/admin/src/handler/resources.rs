@@ -76,7 +76,7 @@ pub(crate) struct ResourceList {
     get,
     path = "/admin/v0/{kind}",
     tag = "resources",
-    params(("kind" = String, Path, description = "streams, databases, tables, queries or indexes", example = "tables")),
+    params(("kind" = String, Path, description = "streams, databases, tables, queries, indexes or activations", example = "tables")),
     responses(
         (status = 200, body = ResourceList),
         (status = 401, description = "no valid bearer token", body = Problem, content_type = "application/problem+json"),
@@ -101,7 +101,7 @@ pub(crate) async fn list(
     path = "/admin/v0/{kind}/{name}",
     tag = "resources",
     params(
-        ("kind" = String, Path, description = "streams, databases, tables, queries or indexes", example = "tables"),
+        ("kind" = String, Path, description = "streams, databases, tables, queries, indexes or activations", example = "tables"),
         ("name" = String, Path, description = "its name", example = "orders"),
     ),
     responses(
@@ -133,7 +133,7 @@ pub(crate) async fn show(
     path = "/admin/v0/{kind}/{name}",
     tag = "resources",
     params(
-        ("kind" = String, Path, description = "streams, databases, tables, queries or indexes", example = "tables"),
+        ("kind" = String, Path, description = "streams, databases, tables, queries, indexes or activations", example = "tables"),
         ("name" = String, Path, description = "its name", example = "orders"),
         ("If-Match" = Option<String>, Header, description = "an ETag: only if it is there at this version"),
         ("If-None-Match" = Option<String>, Header, description = "*: only if it is not there"),
@@ -190,7 +190,7 @@ pub(super) async fn put_one(
     path = "/admin/v0/{kind}/{name}",
     tag = "resources",
     params(
-        ("kind" = String, Path, description = "streams, databases, tables, queries or indexes", example = "tables"),
+        ("kind" = String, Path, description = "streams, databases, tables, queries, indexes or activations", example = "tables"),
         ("name" = String, Path, description = "its name", example = "orders"),
         ("If-Match" = Option<String>, Header, description = "an ETag: only if it is at this version"),
     ),

@@ -1,4 +1,4 @@
-//! Runs of databases and profile indexes.
+//! Runs of databases, profile indexes and activations.
 
 use std::sync::Arc;
 
@@ -35,7 +35,7 @@ pub(crate) struct RunsOptions {
 pub(crate) struct RunView {
     #[schema(value_type = String)]
     id: RunId,
-    /// `databases` or `indexes`.
+    /// `databases`, `indexes` or `activations`.
     #[schema(value_type = String, example = "databases")]
     kind: RunKind,
     #[schema(value_type = String, example = "retail")]
@@ -65,7 +65,7 @@ pub(crate) struct RunView {
 /// A part of a run
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct StepView {
-    /// The table that it makes, or the index that it refreshes.
+    /// The table that it makes, the index that it refreshes, or the activation that it sends.
     #[schema(example = "big_spenders")]
     name: String,
     /// `running`, `succeeded`, `failed` or `skipped`.
@@ -111,14 +111,14 @@ impl From<Step> for StepView {
 
 /// Starts a run
 ///
-/// Of a database: its tables made by SQL are made anew. Of an index: its profiles are. Where a run is queued that has not begun, it is
+/// Of a database: its tables made by SQL are made anew. Of an index: its profiles are. Of an activation: its query's result is sent. Where a run is queued that has not begun, it is
 /// that one. The answer comes at once; the run's own resource says how it goes.
 #[utoipa::path(
     post,
     path = "/admin/v0/{kind}/{name}/runs",
     tag = "runs",
     params(
-        ("kind" = String, Path, description = "databases or indexes", example = "databases"),
+        ("kind" = String, Path, description = "databases, indexes or activations", example = "databases"),
         ("name" = String, Path, example = "retail"),
     ),
     responses(
@@ -151,7 +151,7 @@ pub(crate) async fn start(
     path = "/admin/v0/{kind}/{name}/runs",
     tag = "runs",
     params(
-        ("kind" = String, Path, description = "databases or indexes", example = "databases"),
+        ("kind" = String, Path, description = "databases, indexes or activations", example = "databases"),
         ("name" = String, Path, example = "retail"),
         ("limit" = Option<usize>, Query, description = "most runs, 1 to 100; 20 if left out"),
         ("after" = Option<String>, Query, description = "next of the page before"),
@@ -212,7 +212,7 @@ pub(crate) async fn newest(
     path = "/admin/v0/{kind}/{name}/runs/{id}",
     tag = "runs",
     params(
-        ("kind" = String, Path, description = "databases or indexes", example = "databases"),
+        ("kind" = String, Path, description = "databases, indexes or activations", example = "databases"),
         ("name" = String, Path, example = "retail"),
         ("id" = String, Path, description = "the run's id"),
     ),
@@ -260,13 +260,16 @@ fn page(options: Result<Query<RunsOptions>, QueryRejection>) -> Result<(usize, O
 /// What is run, if it is there.
 async fn subject(context: &AdminContext, principal: &Principal, kind: &str, name: &str) -> Result<Subject, Problem> {
     let kind = RunKind::ALL.into_iter().find(|known| known.as_str() == kind).ok_or_else(|| {
-        let kinds = RunKind::ALL.map(RunKind::as_str).join(" and ");
+        let kinds = RunKind::ALL.map(RunKind::as_str).join(", ");
         Problem::not_found(format!("there are no runs of {:?}; {kinds} are run", shown(kind)))
     })?;
     let catalog = context.catalog.snapshot(&principal.tenant).await.map_err(error::of_catalog)?;
     let (known, kind_of): (Vec<&ResourceName>, _) = match kind {
         RunKind::Databases => (catalog.databases().map(|database| &database.name).collect(), ResourceKind::Databases),
         RunKind::Indexes => (catalog.indexes().map(|index| &index.name).collect(), ResourceKind::Indexes),
+        RunKind::Activations => {
+            (catalog.activations().map(|activation| &activation.name).collect(), ResourceKind::Activations)
+        }
     };
     if let Some(found) = known.iter().find(|known| known.as_str() == name) {
         return Ok(Subject { tenant: principal.tenant.clone(), kind, name: (*found).clone() });

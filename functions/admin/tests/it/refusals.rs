@@ -146,7 +146,7 @@ async fn unknown_kinds_are_not_there(#[case] kind: &str, #[case] hint: &str) {
     let setup = Setup::new().await;
     let shown = kind.replace("%2f", "/");
     let detail = format!(
-        "unknown kind of resource {shown:?}; the kinds are streams, databases, tables, queries, indexes, api-keys{hint}"
+        "unknown kind of resource {shown:?}; the kinds are streams, databases, tables, queries, indexes, activations, api-keys{hint}"
     );
     for path in [format!("/admin/v0/{kind}"), format!("/admin/v0/{kind}/x")] {
         setup.get(&path).await.assert_problem(404, "not-found", "there is no such thing", &detail, Value::Null);

@@ -99,7 +99,7 @@ async fn runs_come_page_by_page_the_newest_first() {
 #[rstest]
 #[case::database("databases/retial", "there is no database \"retial\"; did you mean \"retail\"?")]
 #[case::index("indexes/buyer", "there is no profile index \"buyer\"; did you mean \"buyers\"?")]
-#[case::kind("tables/orders", "there are no runs of \"tables\"; databases and indexes are run")]
+#[case::kind("tables/orders", "there are no runs of \"tables\"; databases, indexes, activations are run")]
 #[tokio::test]
 async fn what_is_not_there_is_not_run(#[case] what: &str, #[case] detail: &str) {
     let setup = setup().await;
