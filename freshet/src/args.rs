@@ -79,9 +79,12 @@ pub(crate) enum Command {
     /// Show profile indexes, and refresh them
     #[command(subcommand)]
     Indexes(Indexes),
+    /// Show activations, and run them
+    #[command(subcommand)]
+    Activations(Activations),
     /// Look a profile up by its id, or profiles by filters
     Profile(Profile),
-    /// Show how runs of databases and indexes went
+    /// Show how runs of databases, indexes and activations went
     #[command(subcommand)]
     Runs(Runs),
     /// Put a table's files together, and remove what no version within the retention needs; works on the files themselves
@@ -265,6 +268,16 @@ pub(crate) enum Indexes {
     Refresh(Started),
 }
 
+/// What can be done with activations.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Activations {
+    /// Like any resource
+    #[command(flatten)]
+    Shown(Shown),
+    /// Send its query's result, or what has changed of it
+    Run(Started),
+}
+
 /// Arguments of what starts a run.
 #[derive(Debug, Args)]
 pub(crate) struct Started {
@@ -324,7 +337,7 @@ pub(crate) struct Profile {
 pub(crate) enum Runs {
     /// The newest
     List {
-        /// Those of a kind only: databases, indexes
+        /// Those of a kind only: databases, indexes, activations
         #[arg(long, requires = "name")]
         kind: Option<String>,
         /// Those of one resource only

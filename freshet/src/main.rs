@@ -20,7 +20,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
 
-use crate::args::{Arguments, Command, Databases, Indexes, Queries, Streams};
+use crate::args::{Activations, Arguments, Command, Databases, Indexes, Queries, Streams};
 use crate::error::CommandError;
 
 #[tokio::main]
@@ -61,6 +61,12 @@ async fn run(arguments: Arguments) -> Result<ExitCode, CommandError> {
         }
         Command::Indexes(Indexes::Shown(shown)) => commands::show::resources(connection, "indexes", shown).await?,
         Command::Indexes(Indexes::Refresh(started)) => commands::runs::start(connection, "indexes", started).await?,
+        Command::Activations(Activations::Shown(shown)) => {
+            commands::show::resources(connection, "activations", shown).await?;
+        }
+        Command::Activations(Activations::Run(started)) => {
+            commands::runs::start(connection, "activations", started).await?;
+        }
         Command::Profile(profile) => commands::profile::run(connection, profile).await?,
         Command::Runs(runs) => commands::runs::show(connection, runs).await?,
         Command::Maintain(maintain) => commands::maintain::run(connection, maintain).await?,

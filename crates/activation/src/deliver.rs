@@ -158,7 +158,7 @@ impl Activator {
         let tables = DatabaseTables::of(catalog, database.as_str());
         let tables = tables.ok_or_else(|| gone(format!("database {database}")))?;
         let key = definition.key.as_ref().map(ToString::to_string);
-        let (rows, _) = self.refresher.start(&tables, &query.definition.sql, key.clone()).await?;
+        let (rows, _) = self.refresher.answer(&tables, &query.definition.sql, key.clone()).await?;
 
         let mut counts = Counts::new();
         let mut count = |name: &str, value: u64| counts.insert(name.to_owned(), value);

@@ -1,4 +1,4 @@
-//! `freshet databases run`, `freshet indexes refresh` and `freshet runs`.
+//! `freshet databases run`, `freshet indexes refresh`, `freshet activations run` and `freshet runs`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -71,10 +71,10 @@ impl Run {
         }
         let steps = self.steps.iter().filter_map(|step| Some(format!("\n  {}: {}", step.name, step.message.as_ref()?)));
         let why: String = self.error.iter().map(|error| format!("\n  {error}")).chain(steps).collect();
-        let again = if self.kind == "indexes" { "indexes refresh" } else { "databases run" };
+        let verb = if self.kind == "indexes" { "refresh" } else { "run" };
         let (kind, name) = (&self.kind, &self.name);
         Err(CommandError::Failed(format!(
-            "the run of {kind} {name} has failed:{why}\nonce that is mended: freshet {again} {name}"
+            "the run of {kind} {name} has failed:{why}\nonce that is mended: freshet {kind} {verb} {name}"
         )))
     }
 

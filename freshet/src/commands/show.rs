@@ -54,6 +54,7 @@ fn summary_of(kind: &str) -> &'static [&'static str] {
         "databases" => &["external", "tables", "description"],
         "queries" => &["database", "parameters", "description"],
         "indexes" => &["id", "database", "key", "filters", "refresh", "description"],
+        "activations" => &["query", "send", "key", "destination", "description"],
         _ => &["description"],
     }
 }
