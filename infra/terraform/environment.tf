@@ -33,6 +33,9 @@ locals {
   external_environment = {
     FRESHET_EXTERNAL_LOCATIONS = join(",", var.external_locations)
   }
+  activation_environment = {
+    FRESHET_ACTIVATION_LOCATIONS = join(",", var.activation_locations)
+  }
   queue_environment = {
     FRESHET_QUEUE                   = "kafka"
     FRESHET_TOPIC                   = var.kafka.topic
@@ -55,7 +58,7 @@ locals {
     profile  = local.store_environment
     admin    = merge(local.store_environment, local.files_environment, local.queue_environment)
     writer   = merge(local.store_environment, local.files_environment, local.queue_environment, local.index_environment)
-    runner   = merge(local.store_environment, local.files_environment, local.external_environment)
+    runner   = merge(local.store_environment, local.files_environment, local.external_environment, local.activation_environment)
     maintain = merge(local.store_environment, local.files_environment)
   }
 }

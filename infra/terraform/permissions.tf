@@ -60,6 +60,18 @@ locals {
     },
   ]
 
+  # What is staged, and what activations leave in the deployment's own bucket.
+  deliver = {
+    sid       = "Deliver"
+    actions   = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"]
+    resources = [for prefix in ["deliveries", "activations"] : "${local.bucket}/${prefix}/*"]
+  }
+  deliver_elsewhere = length(var.activation_locations) == 0 ? [] : [{
+    sid       = "DeliverElsewhere"
+    actions   = ["s3:PutObject", "s3:AbortMultipartUpload"]
+    resources = [for location in var.activation_locations : "arn:${data.aws_partition.this.partition}:s3:::${trimprefix(location, "s3://")}/*"]
+  }]
+
   read_signing_key = { sid = "ReadSigningKey", actions = ["secretsmanager:GetSecretValue"], resources = [aws_secretsmanager_secret.signing_key.arn] }
   log_in_to_kafka = concat(
     var.kafka.secret_arn == null ? [] : [{ sid = "ReadKafkaSecret", actions = ["secretsmanager:GetSecretValue"], resources = [var.kafka.secret_arn] }],
@@ -73,7 +85,7 @@ locals {
     profile  = concat([local.store_statement.profile, local.read_signing_key], local.use_key)
     admin    = concat([local.store_statement.admin, local.read_signing_key, local.list_files, local.read_files], local.log_in_to_kafka, local.use_key)
     writer   = concat([local.store_statement.writer, local.list_files, local.read_files, local.write_tables], local.log_in_to_kafka, local.use_key)
-    runner   = concat([local.store_statement.runner, local.list_files, local.read_files, local.make_tables], local.read_external, local.use_key)
+    runner   = concat([local.store_statement.runner, local.list_files, local.read_files, local.make_tables, local.deliver], local.read_external, local.deliver_elsewhere, local.use_key)
     maintain = concat([local.store_statement.maintain, local.list_files, local.read_files, local.write_tables, local.make_tables], local.use_key)
   }
 }

@@ -156,6 +156,17 @@ variable "external_locations" {
   }
 }
 
+variable "activation_locations" {
+  description = "Where activations may write files besides the deployment's own bucket, as s3://bucket/path."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for location in var.activation_locations : can(regex("^s3://[a-z0-9.-]{3,63}/[^,*?]*[^,*?/]$", location))])
+    error_message = "activation_locations: as s3://bucket/path, without a slash at the end."
+  }
+}
+
 variable "memory" {
   description = "Megabytes of memory by function, where the default doesn't fit, as { writer = 3008 }. Processor time comes with it."
   type        = map(number)

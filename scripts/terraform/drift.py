@@ -15,18 +15,23 @@ NOT_ON_LAMBDA = {
     "FRESHET_DYNAMODB_CREATE_TABLE": "Terraform makes the table",
     "FRESHET_SIGNING_KEY": "a secret: Terraform's state would hold it",
     "FRESHET_SIGNING_KEY_FILE": "a function has no file of its own",
+    "FRESHET_SECRETS_DIRECTORY": "a function has no file of its own",
+    "FRESHET_WEBHOOK_NETWORKS": "the runner is in no network of yours",
 }
 # Settings that a single function reads and doesn't need.
 NO_TABLES_OF_OTHERS = {"FRESHET_EXTERNAL_LOCATIONS": "it reads no tables of others"}
+NO_ACTIVATIONS = {"FRESHET_ACTIVATION_LOCATIONS": "it runs no activations"}
 NOT_NEEDED = {
     "ingest": {
         **NO_TABLES_OF_OTHERS,
+        **NO_ACTIVATIONS,
         "FRESHET_FILES": "it opens no table, and may read no file",
         "FRESHET_S3_ENDPOINT": "goes with FRESHET_FILES",
     },
-    "admin": NO_TABLES_OF_OTHERS,
-    "writer": NO_TABLES_OF_OTHERS,
-    "maintain": NO_TABLES_OF_OTHERS,
+    "query": NO_ACTIVATIONS,
+    "admin": {**NO_TABLES_OF_OTHERS, **NO_ACTIVATIONS},
+    "writer": {**NO_TABLES_OF_OTHERS, **NO_ACTIVATIONS},
+    "maintain": {**NO_TABLES_OF_OTHERS, **NO_ACTIVATIONS},
 }
 # Reads settings only to find out whether AWS is needed at all.
 NOT_FOLLOWED = {"aws"}
