@@ -176,9 +176,15 @@ impl Open {
         }
         let Self { upload, digest, name, rows, bytes, .. } = self;
         complete(upload).await?;
-        let sha256 = digest.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = hex(digest.finish().as_ref());
         Ok(Part { name, rows, bytes, sha256 })
     }
+}
+
+/// Bytes in hexadecimal digits.
+fn hex(bytes: &[u8]) -> String {
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
 }
 
 /// Writing into memory doesn't fail.

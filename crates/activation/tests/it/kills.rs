@@ -65,9 +65,10 @@ async fn a_delivery_is_killed_at_every_write(#[case] send: &str, #[case] is_webh
             for dies_at in 0..MOST_WRITES {
                 let at = format!("{send} {is_webhook} {after} {is_same} {dies_at}");
                 let (scene, receiver) = (Scene::new().await, Receiver::new().await);
-                let destination = match is_webhook {
-                    true => receiver.destination(2),
-                    false => json!({"type": "files", "location": "out", "format": "ndjson"}),
+                let destination = if is_webhook {
+                    receiver.destination(2)
+                } else {
+                    json!({"type": "files", "location": "out", "format": "ndjson"})
                 };
                 scene.activation(send, destination).await;
                 scene.people(&BEFORE);

@@ -76,9 +76,9 @@ impl Scene {
 
     /// The rows of the query: ids and cities.
     pub(crate) fn people(&self, rows: &[(&str, &str)]) {
-        let rows: String = rows.iter().map(|(id, city)| format!("{id},{city}\n")).collect();
+        let rows: Vec<String> = rows.iter().map(|(id, city)| format!("{id},{city}\n")).collect();
         let path = self.directory.path().join("files/external/acme/people.csv");
-        std::fs::write(path, format!("id,city\n{rows}")).unwrap();
+        std::fs::write(path, format!("id,city\n{}", rows.concat())).unwrap();
     }
 
     pub(crate) async fn put(&self, kind: ResourceKind, name: &str, definition: &Value) {

@@ -18,14 +18,14 @@ async fn a_result_comes_in_signed_batches() {
     scene.activation("all", receiver.destination(2)).await;
     let counts = scene.deliver(1).await.unwrap();
     assert_eq!((counts["rows"], counts["batches"]), (5, 3));
-    let received = receiver.received();
-    let ids: Vec<&str> = received.iter().map(|received| received.id.as_str()).collect();
+    let bodies = receiver.received();
+    let ids: Vec<&str> = bodies.iter().map(|body| body.id.as_str()).collect();
     assert_eq!(ids, [0, 1, 2].map(|number| format!("{}-{number}", delivery(1))));
     let last = json!({
         "activation": "out", "delivery": delivery(1), "batch": 2, "send": "all",
         "rows": [{"id": "5", "city": "Narvik"}], "batches": 3,
     });
-    assert_eq!(received[2].body, last);
+    assert_eq!(bodies[2].body, last);
     // Under the same id nothing is sent again; under another all of it is, also where that is nothing.
     assert_eq!(scene.deliver(1).await.unwrap(), counts);
     assert_eq!(receiver.received().len(), 3);

@@ -253,6 +253,7 @@ impl Process {
                 let index = definitions.index("buyers").unwrap().clone();
                 self.refresher.run_index(&definitions, &index, &claim).await
             }
+            RunKind::Activations => return Err("a refresher runs no activations".to_owned()),
         };
         let result = outcome.map_err(|error| text(&error))?.ok_or(None);
         claim.finish(result, now).await.map_err(|error| text(&error))
